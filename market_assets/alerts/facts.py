@@ -34,7 +34,7 @@ from market_assets.market.timeframes import Window, literal
 from market_assets.reports.doubts import doubts_of
 from market_assets.reports.gaps import whole_gaps
 from market_assets.reports.streams import judged_streams
-from market_assets.store.database import aware
+from market_assets.store.database import aware, newest_opens
 from market_assets.store.tables.streams import StreamState
 from market_assets.verdicts.evidence import EXPLAINED, MISSING
 
@@ -190,10 +190,7 @@ def _of_streams(view: Snapshot, streams: pl.DataFrame, scope: Scope) -> list[Tro
     if not silent.is_empty() and view.candles.has(dataset):
         since = aware(silent.select(pl.coalesce("last_bar_at", "since")).min().item())
         opens = view.candles.opens(dataset, silent["symbol"].to_list(), Window(since, scope.now))
-        newest = {
-            symbol: aware(ts)
-            for symbol, ts in opens.group_by("symbol").agg(pl.max("ts")).iter_rows()
-        }
+        newest = newest_opens(opens)
     return stream_troubles(dataset, rows, newest, profile.stream.silent_bars, scope.now)
 
 
@@ -316,7 +313,7 @@ def _stale(view: Snapshot, scope: Scope, grace: timedelta) -> list[Trouble]:
     bars = bars.filter(pl.col("closes_at") <= literal(latest), ~pl.col("halted")).select("ts")
     if bars.is_empty():
         return []
-    span = Window.spanning(bars["ts"], bars["ts"] + timedelta(microseconds=1))
+    span = Window.holding(bars["ts"])
     since = scope.since(view.genesis.of(dataset))
     due = {series.symbol: series.window for series in since.series}
     wanted = {symbol: bars.filter(window.holds()) for symbol, window in due.items()}

@@ -19,7 +19,7 @@ from market_assets.fill.fill import Fill
 from market_assets.fill.options import FillOptions
 from market_assets.market.timeframes import Window
 from market_assets.sources.contract import omits_quiet
-from market_assets.store.database import aware
+from market_assets.store.database import newest_opens
 from market_assets.verdicts.evidence import State
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ class CatchUp:
             new=sum(outcome.new for outcome in outcomes),
             revised=sum(outcome.revised for outcome in outcomes),
             lacking=frozenset(states.filter(pl.col("state") == State.OPEN)["symbol"].unique()),
-            newest=_newest(states),
+            newest=newest_opens(states.filter(pl.col("state") == State.STORED)),
         )
 
     def _states(self, scope: Scope, window: Window, sources: Mapping[str, Source]) -> pl.DataFrame:
@@ -160,10 +160,3 @@ class CatchUp:
         with self.store.reading(f"looking for what {scope} lacks") as view:
             series = scope.since(view.genesis.of(scope.dataset))
             return states_of(view, series, window, quiet=quiet)
-
-
-def _newest(states: pl.DataFrame) -> dict[str, datetime]:
-    """By symbol, the open of its newest stored bar (UTC)."""
-    stored = states.filter(pl.col("state") == State.STORED)
-    opens = stored.group_by("symbol").agg(pl.max("ts"))
-    return {symbol: aware(ts) for symbol, ts in opens.iter_rows()}

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from market_assets.market.timeframes import Timeframe
+    from market_assets.store.tables.streams import StreamState
     from market_assets.work.outcome import PartitionOutcome
 
 
@@ -54,7 +55,7 @@ class StreamReport:
     revised_in_all: int = 0
     rejected_in_all: int = 0
     caught_up: int = 0
-    states: Mapping[str, str] = field(default_factory=dict)
+    states: Mapping[str, StreamState] = field(default_factory=dict)
     words: Mapping[str, str] = field(default_factory=dict)
     last_bar: Mapping[str, datetime] = field(default_factory=dict)
     sources: Mapping[str, str] = field(default_factory=dict)

@@ -30,7 +30,7 @@ from market_assets.live.report import StreamReport
 from market_assets.live.update import follow_profile
 from market_assets.market.timeframes import TS, Window, from_micros
 from market_assets.market.timer import PresentTimer
-from market_assets.store.database import aware, naive
+from market_assets.store.database import naive, newest_opens
 from market_assets.store.tables.streams import STATE_SCHEMA, STREAM_SCHEMA, StreamState
 from market_assets.stream.connection import Limits
 from market_assets.stream.health import Health, Quantiles
@@ -145,12 +145,12 @@ class _Line:
     source: str
     name: str
     since: datetime
-    state: str = "connecting"
+    state: StreamState = StreamState.CONNECTING
     words: str = ""
     connected_at: datetime | None = None
     released_at: datetime | None = None
     last_bar: datetime | None = None
-    past: list[tuple[str, str, datetime, datetime]] = field(default_factory=list)
+    past: list[tuple[StreamState, str, datetime, datetime]] = field(default_factory=list)
     """States that are over and not written yet, with words, begin and end."""
 
     @property
@@ -158,7 +158,7 @@ class _Line:
         """Whether no stream will bring a candle of it any more."""
         return self.state in {StreamState.REFUSED, StreamState.FAILED}
 
-    def become(self, state: str, at: datetime, words: str = "") -> None:
+    def become(self, state: StreamState, at: datetime, words: str = "") -> None:
         if state != self.state:
             if at > self.since:
                 self.past.append((self.state, self.words, naive(self.since), naive(at)))
@@ -297,9 +297,8 @@ class Session:
         with self.store.reading(f"beginning to stream {dataset}") as view:
             if view.candles.has(dataset):
                 opens = view.candles.opens(dataset, list(self._lines), since)
-                newest = opens.group_by("symbol").agg(pl.max("ts"))
-                for symbol, ts in newest.iter_rows():
-                    self._lines[symbol].last_bar = aware(ts)
+                for symbol, newest in newest_opens(opens).items():
+                    self._lines[symbol].last_bar = newest
         if self._choice.rest:
             reasons = dict.fromkeys(self._choice.rest.values())
             names = listed(sorted(self._choice.rest), 5)
@@ -365,10 +364,10 @@ class Session:
                     self._asks.setdefault(symbol, _Ask(now))
                 words = self.universe.redact(health.refused[name])
                 line.become(StreamState.REFUSED, now, words)
-            elif name in health.silent and line.state == "live":
-                line.become("silent", now, "there are frames, but no candle of it")
-            elif name not in health.silent and line.state == "silent":
-                line.become("live", now)
+            elif name in health.silent and line.state == StreamState.LIVE:
+                line.become(StreamState.SILENT, now, "there are frames, but no candle of it")
+            elif name not in health.silent and line.state == StreamState.SILENT:
+                line.become(StreamState.LIVE, now)
 
     def _end_source(self, source: str, fault: Exception, now: datetime) -> None:
         words = self._ended[source] = self.universe.redact(fault_words(fault))
@@ -490,8 +489,7 @@ class Session:
         newest: dict[str, datetime] = {}
         for part in parts:
             names = self._choice.symbols[part.source]
-            for name, ts in part.bars.group_by("symbol").agg(pl.max("ts")).iter_rows():
-                newest[names[name]] = aware(ts)
+            newest |= {names[name]: ts for name, ts in newest_opens(part.bars).items()}
 
         def stored(instant: datetime | None) -> datetime | None:
             return None if instant is None else naive(instant)
@@ -631,7 +629,7 @@ class Session:
             rejected_in_all=self._totals["rejected"],
             caught_up=self._totals["caught_up"],
             states={symbol: line.state for symbol, line in lines.items()}
-            | dict.fromkeys(self._choice.rest, "rest"),
+            | dict.fromkeys(self._choice.rest, StreamState.REST),
             words={symbol: line.words for symbol, line in lines.items() if line.words}
             | self._choice.rest,
             last_bar={

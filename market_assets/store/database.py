@@ -153,6 +153,16 @@ def windows_frame(windows: Mapping[str, Window]) -> pl.DataFrame:
     )
 
 
+def newest_opens(candles: pl.DataFrame) -> dict[str, datetime]:
+    """By symbol, the newest `ts` of some rows, as an aware instant.
+
+    Args:
+        candles: symbol, ts, and any other columns.
+    """
+    newest = candles.group_by("symbol").agg(pl.max("ts"))
+    return {symbol: aware(ts) for symbol, ts in newest.iter_rows()}
+
+
 def naive(instant: datetime) -> datetime:
     """An aware instant as DuckDB's TIMESTAMP holds it: UTC without a zone."""
     return instant.astimezone(UTC).replace(tzinfo=None)

@@ -84,7 +84,12 @@ class _Ledgers:
 
     @classmethod
     def of(
-        cls, view: Snapshot, universe: Universe, now: datetime, gaps: pl.DataFrame | None
+        cls,
+        view: Snapshot,
+        universe: Universe,
+        now: datetime,
+        gaps: pl.DataFrame | None,
+        streams: pl.DataFrame | None,
     ) -> _Ledgers:
         is_compared = any(profile.compares for profile in universe.profiles.values())
         return cls(
@@ -94,7 +99,7 @@ class _Ledgers:
             derivations=view.jobs.last_derivations(),
             begun=view.jobs.first(),
             apart=view.agreement.disagreements() if is_compared else None,
-            streams=judged_streams(view.streams.all(), universe.profiles.values(), now),
+            streams=streams_of_interest(view, universe, now) if streams is None else streams,
         )
 
     def is_older(self, profile: Profile, age: timedelta, now: datetime) -> bool:
@@ -103,8 +108,17 @@ class _Ledgers:
         return first is not None and now - first >= age
 
 
+def streams_of_interest(view: Snapshot, universe: Universe, now: datetime) -> pl.DataFrame:
+    """How the streams of all profiles are: what `reports.streams.judged_streams` gives."""
+    return judged_streams(view.streams.all(), universe.profiles.values(), now)
+
+
 def store_troubles(
-    view: Snapshot, universe: Universe, now: datetime, gaps: pl.DataFrame | None = None
+    view: Snapshot,
+    universe: Universe,
+    now: datetime,
+    gaps: pl.DataFrame | None = None,
+    streams: pl.DataFrame | None = None,
 ) -> list[Trouble]:
     """The troubles that the store knows of, of all that the universe still keeps.
 
@@ -113,9 +127,10 @@ def store_troubles(
         universe: What is kept.
         now: The present instant.
         gaps: The rows of the ledger of absences that are missing, where they were read already.
+        streams: What `streams_of_interest` gives, likewise.
     """
     troubles = []
-    ledgers = _Ledgers.of(view, universe, now, gaps)
+    ledgers = _Ledgers.of(view, universe, now, gaps, streams)
     for profile in universe.profiles.values():
         doubted = doubts_of(view, profile)
         for timeframe in profile.timeframes.fetch:
@@ -164,18 +179,22 @@ def _of_candles(ledgers: _Ledgers, scope: Scope, settings: AlertSettings) -> lis
     return troubles + failed_days(dataset, days, settings, today)
 
 
-def unsettled_streams(view: Snapshot, universe: Universe, now: datetime) -> set[Key]:
-    """The troubles of streams of which nothing can be said yet."""
-    streams = judged_streams(view.streams.all(), universe.profiles.values(), now)
-    datasets = [
-        (profile, profile.candles(timeframe))
-        for profile in (universe.profiles.values() if not streams.is_empty() else ())
-        for timeframe in profile.timeframes.fetch
-    ]
+def unsettled_streams(streams: pl.DataFrame, universe: Universe, now: datetime) -> set[Key]:
+    """The troubles of streams of which nothing can be said yet.
+
+    Args:
+        streams: What `streams_of_interest` gives.
+        universe: What is kept.
+        now: The present instant.
+    """
     keys: set[Key] = set()
-    for profile, dataset in datasets:
-        rows = streams.filter(_named(dataset))
-        keys |= unsettled_keys(dataset, rows, now, is_wanted=profile.stream.enabled)
+    if streams.is_empty():
+        return keys
+    for profile in universe.profiles.values():
+        for timeframe in profile.timeframes.fetch:
+            dataset = profile.candles(timeframe)
+            rows = streams.filter(_named(dataset))
+            keys |= unsettled_keys(dataset, rows, now, is_wanted=profile.stream.enabled)
     return keys
 
 

@@ -17,6 +17,7 @@ from market_assets.alerts.facts import (
     absences_by_day,
     is_unmade,
     store_troubles,
+    streams_of_interest,
     unsettled_streams,
 )
 from market_assets.alerts.ledger import (
@@ -146,14 +147,16 @@ class Watch:
         with self._store.reading("looking for troubles") as view:
             rows = alerts_in(view.alerts.of())
             gaps = view.gaps.with_status(MISSING)
-            troubles = [*store_troubles(view, self._universe, now, gaps), *additions]
+            streams = streams_of_interest(view, self._universe, now)
+            troubles = [*store_troubles(view, self._universe, now, gaps, streams), *additions]
             lost = self.census.lost_candles(view, now, materialized or {})
             troubles += [*lost, *self.census.backlogs(view, now)]
             whole = not lost and not (
                 self.outside.is_changed and is_unmade(view, self._universe, materialized or {}, now)
             )
             troubles += self.outside.compare(view.mark(), whole=whole)
-            unsettled = unsettled_streams(view, self._universe, now)
+
+        unsettled = unsettled_streams(streams, self._universe, now)
 
         def is_held(key: Key) -> bool:
             return key in unsettled or held(key)

@@ -52,8 +52,10 @@ def stream_troubles(
     silent = _really_silent(lasting, newest, silent_bars * dataset.timeframe.duration)
     absent = [
         *_killed(_in(lasting, StreamState.KILLED)),
-        *_failed(_in(streams, StreamState.FAILED)),
-        *_lost(_in(lasting, StreamState.LOST, StreamState.CONNECTING)),
+        *_by_source(_in(streams, StreamState.FAILED), "has ended by itself at"),
+        *_by_source(
+            _in(lasting, StreamState.LOST, StreamState.CONNECTING), "has no connection since"
+        ),
         *_silent(silent, silent_bars),
     ]
     concerned = pl.concat(
@@ -148,19 +150,12 @@ def _killed(streams: pl.DataFrame) -> list[str]:
     return [f"the stream was killed, its last sign was at {sign}, and nobody has started it again"]
 
 
-def _failed(streams: pl.DataFrame) -> list[str]:
-    ends = streams.unique("source", keep="first", maintain_order=True)
+def _by_source(streams: pl.DataFrame, words: str) -> list[str]:
+    """A sentence for each source, with the time at which it was so for the first symbol."""
+    oldest = streams.unique("source", keep="first", maintain_order=True)
     return [
-        f"the stream of {source} has ended by itself at {to_minute(since)}"
-        for source, since in ends.select("source", "since").iter_rows()
-    ]
-
-
-def _lost(streams: pl.DataFrame) -> list[str]:
-    ends = streams.unique("source", keep="first", maintain_order=True)
-    return [
-        f"the stream of {source} has no connection since {to_minute(since)}"
-        for source, since in ends.select("source", "since").iter_rows()
+        f"the stream of {source} {words} {to_minute(since)}"
+        for source, since in oldest.select("source", "since").iter_rows()
     ]
 
 
@@ -196,8 +191,10 @@ def _refused(dataset: Dataset, streams: pl.DataFrame, now: datetime) -> list[Tro
 def _dropped(dataset: Dataset, streams: pl.DataFrame, now: datetime) -> list[Trouble]:
     """Bars that were left to REST because the store was busy."""
     lately = streams.filter(
-        pl.col("dropped") > 0, pl.col("dropped_at") > literal(now - _BUSY)
-    ).filter(~pl.col("state").is_in([StreamState.ENDED]))
+        pl.col("dropped") > 0,
+        pl.col("dropped_at") > literal(now - _BUSY),
+        pl.col("state") != StreamState.ENDED,
+    )
     if lately.is_empty():
         return []
     bars = int(lately["dropped"].to_list()[0])

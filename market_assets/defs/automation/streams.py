@@ -18,7 +18,6 @@ from market_assets.defs.automation.stream_reports import StreamObserver, few_lin
 from market_assets.defs.internals.failures import failure_of
 from market_assets.defs.keys import (
     PROFILE_TAG,
-    STREAM_TAG,
     process_tags,
     run_of,
     streaming,
@@ -187,9 +186,7 @@ def _why_not_yet(
     instance: dg.DagsterInstance, profile: Profile, loaded_at: datetime, now: datetime
 ) -> str:
     """Why no run is started although none is alive; empty where one may be."""
-    records = instance.get_run_records(
-        dg.RunsFilter(tags={STREAM_TAG: profile.name}), limit=_HISTORY
-    )
+    records = instance.get_run_records(dg.RunsFilter(tags=streaming(profile.name)), limit=_HISTORY)
     failures = []
     for record in records:
         run = record.dagster_run
@@ -203,7 +200,7 @@ def _why_not_yet(
     newest = failures[0]
     words, _ = failure_of(instance, newest.dagster_run.run_id)
     words = words.rstrip(".")
-    first, longest = profile.repair.backoff
+    _, longest = profile.repair.backoff
     if _FATAL_TAG in newest.dagster_run.tags:
         again_at = _ended_at(newest) + longest
         reason = f"nothing is streamed: {words}"
@@ -212,7 +209,7 @@ def _why_not_yet(
         tries = len(failures) - 1
         again_at = _ended_at(newest) + (wait_after(tries, profile.repair) if tries else timedelta())
         reason = f"{len(failures)} runs have failed one after the other, the last one: {words}"
-    if not now < again_at <= now + max(first, longest):
+    if not now < again_at <= now + longest:
         return ""
     return f"{reason}; the next run begins at {clock_time(again_at)}"
 

@@ -98,9 +98,9 @@ class Keeper:
             StoreError: The store stayed busy, or another prune of this home is under way.
         """
         if dry_run:
-            return self._prune(self._settings, dry_run=True, go_on=go_on)
+            return self._prune(dry_run=True, go_on=go_on)
         with self._alone():
-            return self._prune(self._settings, dry_run=False, go_on=go_on)
+            return self._prune(dry_run=False, go_on=go_on)
 
     def compact(self) -> int:
         """Make the files shorter that are free for a large part; returns how many bytes they are.
@@ -163,17 +163,12 @@ class Keeper:
             freed[name] = _bytes(self._bookkeeping(shorter, dry_run=True)) - now
         return advice(freed, self._settings)
 
-    def _prune(
-        self,
-        settings: RetentionSettings,
-        *,
-        dry_run: bool,
-        go_on: Callable[[], bool] = lambda: True,
-    ) -> list[Removed]:
-        removed = self._bookkeeping(settings, dry_run=dry_run, go_on=go_on)
+    def _prune(self, *, dry_run: bool, go_on: Callable[[], bool]) -> list[Removed]:
+        removed = self._bookkeeping(self._settings, dry_run=dry_run, go_on=go_on)
         # Last: a lake that cannot be written costs nothing else.
-        expired = self._expiry.due(settings) if dry_run else self._expiry.remove(go_on=go_on)
-        return [*removed, *expired]
+        if dry_run:
+            return [*removed, *self._expiry.due(self._settings)]
+        return [*removed, *self._expiry.remove(go_on=go_on)]
 
     def _bookkeeping(
         self,

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any
 from unittest import SkipTest
 
 from msgspec import structs
-from pydantic import SecretStr
 
 from market_assets.market.timeframes import to_micros
 from market_assets.sources.streaming import Candle, Closing, Fault, Refused, Shutdown, Trade
 from market_assets.sources.testing.candles import candles_from
 from market_assets.sources.testing.checks.stream_trials import StreamTrials, of_kind
-from market_assets.sources.testing.checks.surroundings import log_lines, zone_of_machine
+from market_assets.sources.testing.checks.surroundings import log_lines, secrets_in, zone_of_machine
 from market_assets.sources.testing.double import FIRST
 from market_assets.sources.testing.trial import verify
 
@@ -217,10 +216,9 @@ class FrameChecks(StreamTrials):
             volume=123456789.12345679,
         )
 
-    def _secrets(self) -> list[str]:
+    def _secrets(self) -> frozenset[str]:
         model = self.vendor.source.Settings.model_validate(dict(self.vendor.settings))
-        values = [getattr(model, name) for name in type(model).model_fields]
-        secrets = [value.get_secret_value() for value in values if isinstance(value, SecretStr)]
+        secrets = secrets_in(model)
         if not secrets:
             raise SkipTest("it has no secret")
         return secrets

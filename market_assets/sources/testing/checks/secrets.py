@@ -8,10 +8,10 @@ from itertools import repeat
 from traceback import format_exception
 from typing import TYPE_CHECKING
 
-from pydantic import SecretStr, ValidationError
+from pydantic import ValidationError
 
 from market_assets.sources.testing.checks.base import Checks
-from market_assets.sources.testing.checks.surroundings import log_lines
+from market_assets.sources.testing.checks.surroundings import log_lines, secrets_in
 from market_assets.sources.testing.server import LoopbackServer, Reply
 from market_assets.sources.testing.trial import unopened, verify
 
@@ -115,11 +115,9 @@ class SecretChecks(Checks):
         model = self.double.source.Settings.model_validate(
             {**self.double.settings, "base_url": "http://127.0.0.1:9"}
         )
-        secrets = {
-            value.get_secret_value() for _, value in model if isinstance(value, SecretStr)
-        } - {""}
+        secrets = secrets_in(model)
         self.needs(secrets, "the double's settings hold no secret")
-        return frozenset(secrets)
+        return secrets
 
     def _verify_unseen(self, place: str, *texts: str) -> None:
         for secret in self._secrets():

@@ -1,4 +1,4 @@
-"""What surrounds a source under test: the zone of the machine, and what is logged."""
+"""What surrounds a source under test: its secrets, the machine's zone, and what is logged."""
 
 from __future__ import annotations
 
@@ -8,8 +8,18 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from pydantic import SecretStr
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from pydantic import BaseModel
+
+
+def secrets_in(settings: BaseModel) -> frozenset[str]:
+    """The secrets among some settings; an empty one is none."""
+    values = [value for _, value in settings if isinstance(value, SecretStr)]
+    return frozenset(value.get_secret_value() for value in values) - {""}
 
 
 @contextmanager

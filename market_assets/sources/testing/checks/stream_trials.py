@@ -11,7 +11,7 @@ from unittest import SkipTest
 from market_assets.errors import SourceError
 from market_assets.market.columns import EXTRA_NAMES
 from market_assets.market.timeframes import Timeframe, to_micros
-from market_assets.sources.streaming import Beat, Candle, Closing, Event, Trade
+from market_assets.sources.streaming import Beat, Candle, Closing, Event, Subscribed, Trade
 from market_assets.sources.testing.candles import candles_from
 from market_assets.sources.testing.double import FIRST
 from market_assets.sources.testing.trial import NonconformityError, verify
@@ -174,6 +174,11 @@ def decoded(text: str) -> Any:  # noqa: ANN401 - JSON
         return json.loads(text)
     except ValueError as error:
         raise NonconformityError(f"a message is no JSON: {text[:80]!r}") from error
+
+
+def accepted(events: Iterable[Event]) -> set[str]:
+    """The symbols whose subscription was accepted."""
+    return {name for event in of_kind(events, Subscribed) for name in event.symbols}
 
 
 def of_kind(events: Iterable[Event], kind: type[T]) -> list[T]:

@@ -7,7 +7,12 @@ from unittest import SkipTest
 from market_assets.errors import SourceError
 from market_assets.market.timeframes import Timeframe
 from market_assets.sources.streaming import Beat, Closing, Refused, StreamTraits, Subscribed
-from market_assets.sources.testing.checks.stream_trials import StreamTrials, decoded, of_kind
+from market_assets.sources.testing.checks.stream_trials import (
+    StreamTrials,
+    accepted,
+    decoded,
+    of_kind,
+)
 from market_assets.sources.testing.stream_double import ADDRESS
 from market_assets.sources.testing.trial import verify
 
@@ -124,12 +129,10 @@ class SubscriptionChecks(StreamTrials):
         """In the source's own names, all of them."""
         events = self.subscribe(self.stream, self.vendor(), self.vendor.symbols)
 
-        accepted = {
-            name for event in events if isinstance(event, Subscribed) for name in event.symbols
-        }
+        names = accepted(events)
         verify(
-            accepted == {*self.vendor.symbols},
-            f"{[*self.vendor.symbols]} are accepted, and {sorted(accepted)} are read",
+            names == {*self.vendor.symbols},
+            f"{[*self.vendor.symbols]} are accepted, and {sorted(names)} are read",
         )
         self.verify_kinds(events, Subscribed, Beat)
 
@@ -153,11 +156,8 @@ class SubscriptionChecks(StreamTrials):
             verify(not double.names(message), f"what should end a subscription begins one: {text}")
             for frame in double.answer(message):
                 self.verify_kinds(self.read(stream, frame), Beat, Subscribed)
-        accepted = self.subscribe(stream, double, [self.first])
-        verify(
-            any(self.first in event.symbols for event in accepted if isinstance(event, Subscribed)),
-            "a symbol that was ended is not accepted again",
-        )
+        again = accepted(self.subscribe(stream, double, [self.first]))
+        verify(self.first in again, "a symbol that was ended is not accepted again")
 
     # Connections ---------------------------------------------------------------------------------
 
@@ -175,8 +175,7 @@ class SubscriptionChecks(StreamTrials):
         trials = [*zip(streams, doubles, self.vendor.symbols, asked, strict=True)]
         for stream, double, symbol, messages in trials:
             frames = [frame for message in messages for frame in double.answer(message)]
-            accepted = [event for frame in frames for event in self.read(stream, frame)]
-            names = {name for event in of_kind(accepted, Subscribed) for name in event.symbols}
+            names = accepted(event for frame in frames for event in self.read(stream, frame))
             verify(names == {symbol}, f"{symbol} is accepted, and {sorted(names)} are read")
         for stream, double, symbol, _ in trials:
             for frame in self.data(double, symbol, truth):
@@ -198,8 +197,8 @@ class SubscriptionChecks(StreamTrials):
                 refusal.permanent is permanent,
                 f"a refusal {'is' if permanent else 'is not'} for good, and read as {refusal}",
             )
-        accepted = {name for event in of_kind(events, Subscribed) for name in event.symbols}
-        verify(self.first not in accepted, f"{self.first} is refused and counts as served")
+        served = accepted(events)
+        verify(self.first not in served, f"{self.first} is refused and counts as served")
         # A vendor may refuse all that stands in one message: each is then asked for alone.
         refused = {name for refusal in refusals for name in refusal.symbols}
-        verify(other in accepted | refused, f"nothing is said of {other}, which was asked for too")
+        verify(other in served | refused, f"nothing is said of {other}, which was asked for too")

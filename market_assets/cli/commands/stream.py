@@ -27,6 +27,7 @@ with late_imports():
     from market_assets.config.sources import sources_of
     from market_assets.live.session import StreamOptions, stream_profile
     from market_assets.live.stopping import stopping
+    from market_assets.store.tables.streams import StreamState
 
 if TYPE_CHECKING:
     from typing import Self
@@ -41,9 +42,6 @@ _TERMINATED = 143
 
 _NEWS = 5
 """Sentences below the live table."""
-
-_COLOURS = {"live": "green", "refused": "red", "failed": "red", "rest": "dim"}
-"""Of a symbol's state; any other is neither good nor bad."""
 
 
 def stream(
@@ -94,7 +92,7 @@ def stream(
         raise KeyboardInterrupt(_STOPPED)
     if stop.number is not None:
         raise typer.Exit(_TERMINATED)
-    if last is not None and (last.waiting or "refused" in last.states.values()):
+    if last is not None and (last.waiting or StreamState.REFUSED in last.states.values()):
         raise typer.Exit(INCOMPLETE)
 
 
@@ -196,13 +194,15 @@ class _Drawn(_Screen):
         lines = len(below.wrap(self._console, self._console.width))
         room = max(self._console.height - lines - 7, 3)
         # What is not as it should be comes first, so that a short window shows it.
-        order = sorted(report.states.items(), key=lambda item: (item[1] == "live", item[0]))
+        order = sorted(
+            report.states.items(), key=lambda item: (item[1] == StreamState.LIVE, item[0])
+        )
         for symbol, state in order[:room]:
             last_bar = report.last_bar.get(symbol)
             table.add_row(
                 Text(harmless(symbol)),
                 Text(harmless(report.sources.get(symbol, "-"))),
-                Text(state, style=_COLOURS.get(state, "yellow")),
+                Text(state, style=_colour(state)),
                 Text("-" if last_bar is None else bare_minute(last_bar)),
                 Text(harmless(report.words.get(symbol, ""))),
             )
@@ -211,6 +211,19 @@ class _Drawn(_Screen):
             rest = ", ".join(f"{count} {state}" for state, count in states.items())
             table.add_row("...", "", rest, "", "")
         return Group(table, below)
+
+
+def _colour(state: str) -> str:
+    match state:
+        case StreamState.LIVE:
+            return "green"
+        case StreamState.REFUSED | StreamState.FAILED:
+            return "red"
+        case StreamState.REST:
+            return "dim"
+        case _:
+            # It is neither good nor bad.
+            return "yellow"
 
 
 def _counts(report: StreamReport) -> str:

@@ -1,7 +1,7 @@
 """How symbols and the rest of a list are written in troubles, messages and pages.
 
-Whole sentences are not made here: those of a trouble are in `absence`, `judgement` and `platform`,
-those of a message in `message`.
+Whole sentences are not made here: those of a trouble are in `absence`, `judgement`, `streams` and
+`platform`, those of a message in `message`.
 """
 
 from __future__ import annotations

@@ -34,3 +34,10 @@ def many(count: int, noun: str) -> str:
 def are(count: int) -> str:
     """The verb after a count."""
     return "is" if count == 1 else "are"
+
+
+def lag_words(p50: float | None, p99: float | None) -> str:
+    """How late bars are stored, in seconds; empty where it is not known."""
+    if p50 is None or p99 is None:
+        return ""
+    return f"lag p50 {p50:.1f} s, p99 {p99:.1f} s"

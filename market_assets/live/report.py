@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -70,3 +71,9 @@ class StreamReport:
     outcomes: Sequence[PartitionOutcome] = ()
     news: Sequence[str] = ()
     is_last: bool = False
+
+    @property
+    def counted_states(self) -> str:
+        """How many symbols are in each state: 3 live, 1 refused; by the names of the states."""
+        counts = Counter(self.states.values())
+        return ", ".join(f"{counts[state]} {state}" for state in sorted(counts))

@@ -18,7 +18,7 @@ from market_assets.market.timeframes import Window, literal
 from market_assets.reports.events import Event
 from market_assets.store.database import aware
 from market_assets.store.tables.streams import LAST_SIGN, StreamState
-from market_assets.words import listed, many
+from market_assets.words import lag_words, listed, many
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -145,10 +145,8 @@ def standing_words(standing: StreamStanding, now: datetime) -> str:
         now: The present instant: what is of another day is told with its date.
     """
     parts = [_part(standing, state, now) for state in standing.symbols]
-    words = "; ".join(parts)
-    if standing.lag_p50 is not None and standing.lag_p99 is not None:
-        words += f"; lag p50 {standing.lag_p50:.1f} s, p99 {standing.lag_p99:.1f} s"
-    return words
+    lag = lag_words(standing.lag_p50, standing.lag_p99)
+    return "; ".join([*parts, lag] if lag else parts)
 
 
 def _part(standing: StreamStanding, state: StreamState, now: datetime) -> str:

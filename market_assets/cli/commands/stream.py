@@ -21,7 +21,7 @@ from market_assets.cli.places import open_store, universe_here
 from market_assets.imports import late_imports
 from market_assets.market.durations import duration_of
 from market_assets.market.instants import bare_minute, clock_time
-from market_assets.words import many
+from market_assets.words import lag_words, many
 
 with late_imports():
     from market_assets.config.sources import sources_of
@@ -241,15 +241,12 @@ def _stored(new: int, revised: int) -> str:
 
 def _figures(report: StreamReport) -> str:
     """How late bars are stored, and what went wrong."""
-    words = []
-    if report.lag_p50 is not None and report.lag_p99 is not None:
-        words.append(f"lag p50 {report.lag_p50:.1f} s, p99 {report.lag_p99:.1f} s")
+    lag = lag_words(report.lag_p50, report.lag_p99)
+    words = [lag] if lag else []
     words += [many(report.reconnects, "reconnect")] if report.reconnects else []
     words += [f"{report.waiting:,} bars wait"] if report.waiting else []
     words += [f"{report.left_to_rest:,} left to REST"] if report.left_to_rest else []
-    states = Counter(report.states.values())
-    words.append(", ".join(f"{count} {state}" for state, count in sorted(states.items())))
-    return ", ".join(words)
+    return ", ".join([*words, report.counted_states])
 
 
 def _object(report: StreamReport) -> dict[str, object]:

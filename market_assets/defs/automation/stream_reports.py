@@ -7,7 +7,7 @@ a minute, and one line of a log.
 from __future__ import annotations
 
 import logging
-from collections import Counter, deque
+from collections import deque
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -20,6 +20,7 @@ from market_assets.defs.internals.adapter import log_and_forget
 from market_assets.defs.keys import dataset_key
 from market_assets.imports import late_imports
 from market_assets.market.instants import clock_time, to_minute
+from market_assets.words import lag_words
 
 with late_imports():
     from market_assets.store.tables.streams import StreamState
@@ -118,12 +119,11 @@ class StreamObserver:
             self._verdicts.tell(self.context.instance, running, report.outcomes)
 
     def _observation(self, report: StreamReport, lines: FewLines) -> dg.AssetObservation:
-        states = Counter(report.states.values())
-        parts = [f"{count} {state}" for state, count in sorted(states.items())]
-        words = f"{', '.join(parts)}; {report.stored_in_all:,} bars stored"
+        lag = lag_words(report.lag_p50, report.lag_p99)
+        stored = f"{report.stored_in_all:,} bars stored"
+        words = f"{report.counted_states}; {', '.join(filter(None, (stored, lag)))}"
         metadata: dict[str, Any] = {"streamed": report.stored_in_all}
         if report.lag_p50 is not None and report.lag_p99 is not None:
-            words += f", lag p50 {report.lag_p50:.1f} s, p99 {report.lag_p99:.1f} s"
             metadata["lag_p50_seconds"] = round(report.lag_p50, 3)
             metadata["lag_p99_seconds"] = round(report.lag_p99, 3)
         metadata |= _symbols(report)

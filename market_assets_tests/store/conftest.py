@@ -19,7 +19,7 @@ from market_assets.errors import StoreError
 from market_assets.market.datasets import Dataset
 from market_assets.market.timeframes import TS, Timeframe, Window
 from market_assets.store import Store
-from market_assets_tests.support.store_processes import Releases
+from market_assets_tests.support.store_processes import ROWS, Releases
 from market_assets_tests.support.store_rows import Kept
 
 if TYPE_CHECKING:
@@ -181,6 +181,24 @@ def opening(clock):
         return messages[0]
 
     return fail
+
+
+@pytest.fixture
+def home(store: Store) -> Path:
+    """The folder of a store with an empty table of crypto minutes."""
+    with store.writing("preparing") as transaction:
+        transaction.candles.create(Dataset.candles("crypto", M1), derived=False)
+    return store.path.parent
+
+
+@pytest.fixture
+def home_of_numbers(store: Store) -> Path:
+    """The folder of a store with a table that every `count_up` writes anew."""
+    with store.writing("preparing") as transaction:
+        transaction.connection.execute(
+            f"CREATE TABLE numbers AS SELECT random() AS n FROM range({ROWS})"
+        )
+    return store.path.parent
 
 
 @pytest.fixture

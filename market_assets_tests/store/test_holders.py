@@ -18,7 +18,7 @@ from market_assets.errors import StoreBusyError
 from market_assets.store import Store
 from market_assets.store import opening as module
 from market_assets.store.holders import Holders
-from market_assets_tests.support.store_processes import HOLDS_THE_FILE, count_up
+from market_assets_tests.support.store_processes import HOLDS_THE_FILE, ROWS, count_up
 
 if TYPE_CHECKING:
     from market_assets_tests.conftest import Clock
@@ -71,18 +71,6 @@ with store.writing("filling crypto 1m"):
     pass
 """
 
-ROWS = 20_000
-
-
-@pytest.fixture
-def home(store: Store) -> Path:
-    """The folder of a store with a table that every commit of these tests writes anew."""
-    with store.writing("preparing") as transaction:
-        transaction.connection.execute(
-            f"CREATE TABLE numbers AS SELECT random() AS n FROM range({ROWS})"
-        )
-    return store.path.parent
-
 
 @pytest.fixture
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,7 +84,7 @@ def count(path: Path) -> tuple[int, int]:
 
 
 @pytest.mark.usefixtures("soon")
-def test_who_keeps_the_file_open_to_read_stops_no_writer(home, store, child, caplog):
+def test_who_keeps_the_file_open_to_read_stops_no_writer(home_of_numbers, store, child, caplog):
     foreign = child(HOLDS_THE_FILE, store.path, "to read")
     assert foreign.says() == "open"
     for _ in range(20):
@@ -109,27 +97,27 @@ def test_who_keeps_the_file_open_to_read_stops_no_writer(home, store, child, cap
     ]
     assert f": {Path(sys.executable).name} (PID {foreign.process.pid})" in left
     assert "market_assets.connect()" in left
-    assert {path.name for path in home.iterdir() if path.suffix not in {".lock", ".turn"}} == {
-        "market.duckdb"
-    }
+    assert {
+        path.name for path in home_of_numbers.iterdir() if path.suffix not in {".lock", ".turn"}
+    } == {"market.duckdb"}
 
 
 @pytest.mark.usefixtures("soon")
-def test_killed_while_it_leaves_the_file_to_a_reader_changes_nothing(home, store, child):
+def test_killed_while_it_leaves_the_file_to_a_reader_changes_nothing(home_of_numbers, store, child):
     foreign = child(HOLDS_THE_FILE, store.path, "to read")
     assert foreign.says() == "open"
-    writer = child(DIES_WHILE_IT_COPIES, home)
+    writer = child(DIES_WHILE_IT_COPIES, home_of_numbers)
     assert writer.says() == "in the middle"
     writer.kill()
-    assert (home / "market.duckdb.new").exists()
-    count_up(Store(home, clock=store._clock))
+    assert (home_of_numbers / "market.duckdb.new").exists()
+    count_up(Store(home_of_numbers, clock=store._clock))
     assert count(store.path) == (1, ROWS)
-    assert not (home / "market.duckdb.new").exists()
+    assert not (home_of_numbers / "market.duckdb.new").exists()
     foreign.do_one()
     assert foreign.says() == f"0.0 {ROWS}"
 
 
-@pytest.mark.usefixtures("soon", "home")
+@pytest.mark.usefixtures("soon", "home_of_numbers")
 def test_readers_that_overlap_without_a_gap_stop_no_writer(store, child):
     readers = [child(OPENS_AND_CLOSES, store.path) for _ in range(2)]
 
@@ -156,13 +144,13 @@ def test_readers_that_overlap_without_a_gap_stop_no_writer(store, child):
 
 @pytest.mark.usefixtures("soon")
 def test_who_may_write_to_the_file_is_waited_for_and_named_with_its_time(
-    home, store, child, clock: Clock
+    home_of_numbers, store, child, clock: Clock
 ):
     holders = Holders(store.path, clock)
     inode = store.path.stat().st_ino
     foreign = child(HOLDS_THE_FILE, store.path, "to write")
     assert foreign.says() == "open"
-    impatient = Store(home, clock=clock, patience=timedelta(seconds=0.4))
+    impatient = Store(home_of_numbers, clock=clock, patience=timedelta(seconds=0.4))
     for _ in range(2):
         with pytest.raises(
             StoreBusyError, match=r"since 2025-03-01 12:00:00 UTC: python"
@@ -182,24 +170,26 @@ def test_who_may_write_to_the_file_is_waited_for_and_named_with_its_time(
     assert count(store.path) == (1, ROWS)
 
 
-def test_a_wait_is_told_again_and_again(store, child, home, caplog, monkeypatch):
+def test_a_wait_is_told_again_and_again(store, child, home_of_numbers, caplog, monkeypatch):
     monkeypatch.setattr(module, "TELL_AGAIN", 0.2)
     foreign = child(HOLDS_THE_FILE, store.path, "to write")
     assert foreign.says() == "open"
     with pytest.raises(StoreBusyError):
-        count_up(Store(home, clock=store._clock, patience=timedelta(seconds=1.8)))
+        count_up(Store(home_of_numbers, clock=store._clock, patience=timedelta(seconds=1.8)))
     told = [message for message in caplog.messages if "waiting, another program has" in message]
     assert len(told) >= 3
     assert all(f"(PID {foreign.process.pid})" in message for message in told)
 
 
-def test_who_waits_behind_a_process_of_ours_is_told_whom_that_one_waits_for(home, store, child):
+def test_who_waits_behind_a_process_of_ours_is_told_whom_that_one_waits_for(
+    home_of_numbers, store, child
+):
     foreign = child(HOLDS_THE_FILE, store.path, "to write")
     assert foreign.says() == "open"
-    ours = child(WAITS_FOR_THE_FILE, home)
+    ours = child(WAITS_FOR_THE_FILE, home_of_numbers)
     assert "waiting, another program has" in ours.says()
     with pytest.raises(StoreBusyError, match="another program that has its file open") as raised:
-        count_up(Store(home, clock=store._clock, patience=timedelta(seconds=0.2)))
+        count_up(Store(home_of_numbers, clock=store._clock, patience=timedelta(seconds=0.2)))
     assert f"(PID {foreign.process.pid})" in str(raised.value)
     assert f"process {ours.process.pid}" not in str(raised.value)
     foreign.kill()
@@ -207,9 +197,9 @@ def test_who_waits_behind_a_process_of_ours_is_told_whom_that_one_waits_for(home
     count_up(store)
 
 
-def test_a_note_that_is_old_or_damaged_says_nothing(store, home, clock: Clock):
+def test_a_note_that_is_old_or_damaged_says_nothing(store, home_of_numbers, clock: Clock):
     holders = Holders(store.path, clock)
-    note = home / "market.duckdb.waits.json"
+    note = home_of_numbers / "market.duckdb.waits.json"
     assert holders.noted() is None
     for content in (
         "",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import threading
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -15,9 +14,7 @@ from market_assets.market.timeframes import Timeframe
 from market_assets.store import Store
 from market_assets_tests.support.store_processes import COMMON
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
+pytestmark = pytest.mark.usefixtures("home")
 
 M1 = Timeframe.M1
 
@@ -26,14 +23,6 @@ with store.writing("filling crypto 1m") as transaction:
     say("holds")
     wait()
 """
-
-
-@pytest.fixture(autouse=True)
-def home(store: Store) -> Path:
-    """The folder of a store with an empty table of crypto minutes."""
-    with store.writing("preparing") as transaction:
-        transaction.candles.create(Dataset.candles("crypto", M1), derived=False)
-    return store.path.parent
 
 
 # At once

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from market_assets.errors import StoreBusyError
-from market_assets.store import LookingStore, Store
+from market_assets.store import LookingStore
 from market_assets.store.published import Published
 from market_assets_tests.support.store_processes import HOLDS_THE_FILE, count_up
 
@@ -18,24 +18,13 @@ if TYPE_CHECKING:
     from market_assets_tests.conftest import Clock
 
 
-ROWS = 20_000
-
-
-@pytest.fixture
-def home(store: Store) -> Path:
-    """The folder of a store with a table that every commit of these tests writes anew."""
-    with store.writing("preparing") as transaction:
-        transaction.connection.execute(
-            f"CREATE TABLE numbers AS SELECT random() AS n FROM range({ROWS})"
-        )
-    return store.path.parent
-
-
 def test_who_only_looks_reads_the_last_copy_while_a_program_has_the_store(
-    home, store, child, clock: Clock
+    home_of_numbers, store, child, clock: Clock
 ):
     told: list[str] = []
-    looking = LookingStore(home, clock=clock, tell=told.append, patience=timedelta(seconds=0.2))
+    looking = LookingStore(
+        home_of_numbers, clock=clock, tell=told.append, patience=timedelta(seconds=0.2)
+    )
     store.copy("looking")
     clock.now += timedelta(minutes=3)
     count_up(store)

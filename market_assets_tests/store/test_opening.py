@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
 import duckdb
 import pytest
@@ -14,19 +13,9 @@ from market_assets.market.timeframes import Timeframe
 from market_assets.store import Store
 from market_assets_tests.support.store_processes import OPENS_THE_FILE
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
+pytestmark = pytest.mark.usefixtures("home")
 
 M1 = Timeframe.M1
-
-
-@pytest.fixture(autouse=True)
-def home(store: Store) -> Path:
-    """The folder of a store with an empty table of crypto minutes."""
-    with store.writing("preparing") as transaction:
-        transaction.candles.create(Dataset.candles("crypto", M1), derived=False)
-    return store.path.parent
 
 
 @pytest.mark.parametrize(

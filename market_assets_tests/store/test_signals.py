@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
 
 import pytest
 
 from market_assets.errors import StoreError
 from market_assets.market.datasets import Dataset
 from market_assets.market.timeframes import Timeframe
-from market_assets.store import Store, signals
+from market_assets.store import signals
 from market_assets_tests.support.store_processes import COMMON, OPENS_THE_FILE, whole
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
+pytestmark = pytest.mark.usefixtures("home")
 
 M1 = Timeframe.M1
 
@@ -85,14 +82,6 @@ try:
 except KeyboardInterrupt:
     say("stopped while it waited")
 """
-
-
-@pytest.fixture(autouse=True)
-def home(store: Store) -> Path:
-    """The folder of a store with an empty table of crypto minutes."""
-    with store.writing("preparing") as transaction:
-        transaction.candles.create(Dataset.candles("crypto", M1), derived=False)
-    return store.path.parent
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-from typing import TYPE_CHECKING
 
 import duckdb
 import pytest
@@ -17,9 +16,7 @@ from market_assets.store.schema import VERSION
 from market_assets_tests.support.store_files import FULL_DISK, left
 from market_assets_tests.support.store_processes import COMMON, whole
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
+pytestmark = pytest.mark.usefixtures("home")
 
 M1 = Timeframe.M1
 DAY = 1440
@@ -53,14 +50,6 @@ FILLS_DAYS_ON_COMMAND = FILLS_DAYS.replace(
 )
 
 WAITS_THEN_FILLS_DAYS = f"say('ready')\nwait()\n{FILLS_DAYS}"
-
-
-@pytest.fixture(autouse=True)
-def home(store: Store) -> Path:
-    """The folder of a store with an empty table of crypto minutes."""
-    with store.writing("preparing") as transaction:
-        transaction.candles.create(Dataset.candles("crypto", M1), derived=False)
-    return store.path.parent
 
 
 # Killed

@@ -10,6 +10,9 @@ if TYPE_CHECKING:
 
 DAY = 1440
 
+ROWS = 20_000
+"""How many rows the table has that `count_up` writes anew."""
+
 COMMON = """
 import signal
 import sys

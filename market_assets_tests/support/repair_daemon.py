@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from market_assets_tests.support.defs_ground import Ground
 
 
+QUICK = "{repair: {backoff: [1m, 1h], max_attempts: 3, legacy_cutoff: null}}"
+"""A profile whose repair asks again soon, and gives up after three times."""
+
 NEW = {
     "fault": "hole",
     "symbols": ["ETH"],

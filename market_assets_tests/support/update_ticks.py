@@ -13,6 +13,18 @@ if TYPE_CHECKING:
     from market_assets_tests.support.defs_ground import Ground
 
 
+LIVE = "{end: null, repair: {legacy_cutoff: null}}"
+MIDDAY = "2025-02-05T12:00:30+00:00"
+
+HOLE = {
+    "fault": "hole",
+    "symbols": ["ETH"],
+    "start": "2025-02-05T01:00Z",
+    "end": "2025-02-05T03:00Z",
+}
+"""Two hours of the morning before that midday."""
+
+
 def tick(ground: Ground) -> list[dg.RunRequest] | str:
     """The reports that a tick asks for, or what it did."""
     resources = {

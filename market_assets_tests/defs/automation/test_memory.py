@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from market_assets.practice.book import Market
-from market_assets_tests.support.repair_daemon import NEW, Daemon, reason
+from market_assets_tests.support.repair_daemon import NEW, QUICK, Daemon, reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,9 +15,6 @@ if TYPE_CHECKING:
     from market_assets_tests.support.defs_ground import Ground
 
     Vendor = Callable[..., PracticeVendor]
-
-
-QUICK = "{repair: {backoff: [1m, 1h], max_attempts: 3, legacy_cutoff: null}}"
 
 
 def test_two_daemons_ask_for_the_same_run_and_dagster_launches_it_once(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from market_assets.practice.faults import Fault
-from market_assets_tests.support.update_ticks import green, tick, wait
+from market_assets_tests.support.update_ticks import HOLE, LIVE, MIDDAY, green, tick, wait
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,20 +19,10 @@ if TYPE_CHECKING:
     Vendor = Callable[..., PracticeVendor]
 
 
-LIVE = "{end: null, repair: {legacy_cutoff: null}}"
-MIDDAY = "2025-02-05T12:00:30+00:00"
-
-
 def test_once_an_hour_an_observation_says_how_the_running_session_is(
     ground: Ground, vendor: Vendor
 ) -> None:
-    hole = {
-        "fault": "hole",
-        "symbols": ["ETH"],
-        "start": "2025-02-05T01:00Z",
-        "end": "2025-02-05T03:00Z",
-    }
-    ground.keep(vendor(hole), LIVE, now="2025-02-05T12:59:30+00:00")
+    ground.keep(vendor(HOLE), LIVE, now="2025-02-05T12:59:30+00:00")
     tick(ground)
     wait(ground, minutes=1)
     tick(ground)
@@ -103,13 +93,7 @@ def test_a_verdict_that_passes_names_the_other_partitions_in_which_the_check_fai
 def test_a_hole_in_the_running_session_fails_its_check_until_it_is_filled(
     ground: Ground, vendor: Vendor
 ) -> None:
-    hole = {
-        "fault": "hole",
-        "symbols": ["ETH"],
-        "start": "2025-02-05T01:00Z",
-        "end": "2025-02-05T03:00Z",
-    }
-    practice = vendor(hole)
+    practice = vendor(HOLE)
     ground.keep(practice, LIVE, now=MIDDAY)
     tick(ground)
     assert "2025-02-05" not in ground.verdicts()

@@ -16,7 +16,7 @@ from market_assets.defs.keys import AUTOMATIC_TAG, TRIGGER_TAG
 from market_assets.defs.resources import Clock
 from market_assets.market.timeframes import from_micros
 from market_assets.store import Store
-from market_assets_tests.support.repair_daemon import NEW, Daemon, asked, ranges, reason
+from market_assets_tests.support.repair_daemon import NEW, QUICK, Daemon, asked, ranges, reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     from market_assets_tests.support.defs_ground import Ground
 
     Vendor = Callable[..., PracticeVendor]
-
-
-QUICK = "{repair: {backoff: [1m, 1h], max_attempts: 3, legacy_cutoff: null}}"
 
 
 def test_the_first_tick_of_a_new_home_fills_it_and_the_next_finds_all_well(

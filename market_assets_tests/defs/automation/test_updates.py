@@ -15,7 +15,7 @@ import pytest
 from market_assets.defs.assets.completeness import completeness_key
 from market_assets.defs.internals.adapter import range_tags
 from market_assets.defs.keys import AUTOMATIC_TAG, TRIGGER_TAG
-from market_assets_tests.support.update_ticks import green, tick, wait
+from market_assets_tests.support.update_ticks import HOLE, LIVE, MIDDAY, green, tick, wait
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,10 +24,6 @@ if TYPE_CHECKING:
     from market_assets_tests.support.defs_ground import Ground
 
     Vendor = Callable[..., PracticeVendor]
-
-
-LIVE = "{end: null, repair: {legacy_cutoff: null}}"
-MIDDAY = "2025-02-05T12:00:30+00:00"
 
 
 def report(ground: Ground, requests: list[dg.RunRequest] | str) -> list[dg.DagsterRun]:
@@ -287,13 +283,7 @@ def test_a_clock_that_was_a_day_ahead_does_not_stop_the_updates(
 def test_a_dead_hole_in_the_running_day_is_not_asked_for_at_every_tick(
     ground: Ground, vendor: Vendor
 ) -> None:
-    hole = {
-        "fault": "hole",
-        "symbols": ["ETH"],
-        "start": "2025-02-05T01:00Z",
-        "end": "2025-02-05T03:00Z",
-    }
-    source = vendor(hole)
+    source = vendor(HOLE)
     ground.keep(
         source,
         "{end: null, repair: {legacy_cutoff: null}, update: {recheck: 0}, evidence: {apart: 3h}}",

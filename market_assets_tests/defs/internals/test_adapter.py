@@ -485,12 +485,9 @@ class Context:
         return self.processes[-1]
 
 
-def test_the_code_server_starts_runs_by_the_context_that_it_was_given(
-    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(server, "DagsterApiServer", server.DagsterApiServer)
-    start_runs_by(context := Context())
-    # As `dagster api grpc` makes it.
+@contextmanager
+def code_server() -> Iterator[tuple[server.DagsterApiServer, threading.Event]]:
+    """A code server as `dagster api grpc` makes it, and the event that ends it."""
     over = threading.Event()
     served = server.DagsterApiServer(
         server_termination_event=over,
@@ -502,6 +499,18 @@ def test_the_code_server_starts_runs_by_the_context_that_it_was_given(
         location_name="toy",
     )
     try:
+        yield served, over
+    finally:
+        over.set()
+        served.cleanup()
+
+
+def test_the_code_server_starts_runs_by_the_context_that_it_was_given(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "DagsterApiServer", server.DagsterApiServer)
+    start_runs_by(context := Context())
+    with code_server() as (served, _):
         repository = RemoteRepositoryOrigin(
             code_location_origin=RegisteredCodeLocationOrigin("toy"),
             repository_name="__repository__",
@@ -515,9 +524,6 @@ def test_the_code_server_starts_runs_by_the_context_that_it_was_given(
             serialized_execute_run_args=serialize_value(arguments)
         )
         reply = served.StartRun(request, None)
-    finally:
-        over.set()
-        served.cleanup()
     result = deserialize_value(reply.serialized_start_run_result, StartRunResult)
     assert not result.success
     assert "terminated unexpectedly with exit code 9" in result.message
@@ -544,18 +550,8 @@ def test_the_code_server_makes_way_while_it_has_neither_run_nor_tick(
         return True
 
     start_runs_by(Context(), make_way)
-    over = threading.Event()
     monkeypatch.setattr(server, "CLEANUP_TICK", 3600.0)
-    served = server.DagsterApiServer(
-        server_termination_event=over,
-        logger=logging.getLogger("test"),
-        server_threadpool_executor=FuturesAwareThreadPoolExecutor(max_workers=1),
-        loadable_target_origin=LoadableTargetOrigin(
-            module_name="market_assets_tests.support.toy_location"
-        ),
-        location_name="toy",
-    )
-    try:
+    with code_server() as (served, over):
         if way == "a run":
             alive = types.SimpleNamespace(is_alive=lambda: True)
             served._executions["a run"] = (alive, instance.get_ref())  # type: ignore[assignment]
@@ -578,9 +574,6 @@ def test_the_code_server_makes_way_while_it_has_neither_run_nor_tick(
             assert not asked.is_set()
         look()
         assert over.is_set() is (way != "a run")
-    finally:
-        over.set()
-        served.cleanup()
 
 
 def test_a_run_s_row_can_be_removed_while_its_asset_events_stay(

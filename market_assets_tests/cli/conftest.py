@@ -8,14 +8,11 @@ import pytest
 
 from market_assets.practice.book import Market
 from market_assets.practice.vendor import PracticeVendor
-from market_assets_tests.support.shell import FAULTS, HOLE, Done, Shell
+from market_assets_tests.support.shell import CHOOSY_MARKET, FAULTS, HOLE, MARKET, Done, Shell
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-
-MARKET = {"kind": "crypto", "symbols": {"SPY": {"kind": "equity"}}}
 
 
 @pytest.fixture
@@ -23,6 +20,13 @@ def shell(tmp_path: Path) -> Iterator[Shell]:
     """A terminal of one test's own, and a vendor without faults."""
     with PracticeVendor(Market.model_validate(MARKET)) as vendor:
         yield Shell(tmp_path, vendor)
+
+
+@pytest.fixture(scope="module")
+def choosy_shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
+    """A terminal with a vendor that refuses ETH and has nothing of NEW."""
+    with PracticeVendor(Market.model_validate(CHOOSY_MARKET)) as vendor:
+        yield Shell(tmp_path_factory.mktemp("choosy"), vendor)
 
 
 @pytest.fixture(scope="session")

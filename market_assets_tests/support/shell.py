@@ -58,6 +58,9 @@ THIN = "ts,open,high,low,close,volume\n" + "".join(
     if (day, hour) != (5, 1)
 )
 
+MARKET = {"kind": "crypto", "symbols": {"SPY": {"kind": "equity"}}}
+"""What the vendor of the universe above has, without faults."""
+
 FAULTS: list[dict[str, Any]] = [
     # A gap over midnight, and a vendor who says what looks like markup and repeats the key that it
     # was sent.
@@ -69,6 +72,15 @@ FAULTS: list[dict[str, Any]] = [
         "message": f"[/closed] [bold]no[/bold] {KEY}",
     },
 ]
+
+CHOOSY_MARKET = {
+    "kind": "crypto",
+    "symbols": {"SPY": {"kind": "equity"}, "NEW": {"genesis": "2099-01-01T00:00Z"}},
+    "faults": [
+        {"fault": "error", "symbols": ["ETH"], "status": 403, "message": f"[/closed] {KEY}"}
+    ],
+}
+"""The same of a vendor that refuses ETH and has nothing of NEW."""
 
 HOLE = {
     "fault": "hole",

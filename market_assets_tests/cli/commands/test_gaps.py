@@ -15,14 +15,12 @@ from market_assets.fill.fill import Fill
 from market_assets.practice.book import Market
 from market_assets.practice.vendor import PracticeVendor
 from market_assets.sources.contract import build_source
-from market_assets_tests.support.shell import FAULTS, KEY, Done, Shell
+from market_assets_tests.support.shell import FAULTS, KEY, MARKET, Done, Shell
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-
-MARKET = {"kind": "crypto", "symbols": {"SPY": {"kind": "equity"}}}
 
 WEEK = ("2024-11-04", "2024-11-05", "2024-11-06", "2024-11-08", "2024-11-11")
 FEAST = "2024-11-09"
@@ -82,6 +80,26 @@ def test_gaps_that_are_explained_are_listed_when_they_are_asked_for(
     assert shell.run("gaps", "equity", "--all").out.strip() == "No gaps."
 
 
+def fill(shell: Shell, name: str, source: str, now: datetime) -> None:
+    """Fill a profile's window from one source, as of a time."""
+    universe = load_universe(environ={**shell.environment, "VENDOR_KEY": KEY})
+    profile = universe.profiles[name]
+    built = build_source(
+        source,
+        universe.sources[source],
+        base=shell.universe.parent,
+        kind=profile.kind.value.lower(),
+    )
+    list(
+        Fill(
+            shell.store(),
+            {source: built},
+            scope_of(profile, profile.base_timeframe, now),
+            profile.window(now),
+        )
+    )
+
+
 @pytest.fixture(scope="module")
 def half_filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
     """A terminal after a fill of the crypto profile; equity was never filled.
@@ -95,20 +113,7 @@ def half_filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
         shell.universe.write_text(
             shell.universe.read_text().replace("{SPY: {},", "{SPY: {}, ETH: {},")
         )
-        universe = load_universe(environ={**shell.environment, "VENDOR_KEY": KEY})
-        profile = universe.profiles["crypto"]
-        source = build_source(
-            "vendor", universe.sources["vendor"], base=shell.universe.parent, kind="crypto"
-        )
-        now = datetime.now(UTC)
-        list(
-            Fill(
-                shell.store(),
-                {"vendor": source},
-                scope_of(profile, profile.base_timeframe, now),
-                profile.window(now),
-            )
-        )
+        fill(shell, "crypto", "vendor", datetime.now(UTC))
         yield shell
 
 
@@ -251,22 +256,8 @@ def india(tmp_path: Path) -> Iterator[Shell]:
         (shell.universe.parent / "INFY.csv").write_text(
             "ts,open,high,low,close,volume\n" + "".join(sorted(rows.splitlines(keepends=True)))
         )
-        universe = load_universe(environ={**shell.environment, "VENDOR_KEY": KEY})
-        profile = universe.profiles["india"]
-        source = build_source(
-            "files", universe.sources["files"], base=shell.universe.parent, kind="equity"
-        )
         for wait in (0, 2):
-            now = datetime.now(UTC) - timedelta(hours=3 - wait)
-            window = profile.window(now)
-            list(
-                Fill(
-                    shell.store(),
-                    {"files": source},
-                    scope_of(profile, profile.base_timeframe, now),
-                    window,
-                )
-            )
+            fill(shell, "india", "files", datetime.now(UTC) - timedelta(hours=3 - wait))
         yield shell
 
 

@@ -4,40 +4,24 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 import pytest
 
 from market_assets.practice.book import Market
 from market_assets.practice.faults import Fault
 from market_assets.practice.vendor import PracticeVendor
-from market_assets_tests.support.shell import KEY, Shell
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from market_assets_tests.support.shell import CHOOSY_MARKET, KEY, Shell
 
 
-MARKET = {
-    "kind": "crypto",
-    "symbols": {"SPY": {"kind": "equity"}, "NEW": {"genesis": "2099-01-01T00:00Z"}},
-    "faults": [
-        {"fault": "error", "symbols": ["ETH"], "status": 403, "message": f"[/closed] {KEY}"}
-    ],
-}
-
-
-@pytest.fixture(scope="module")
-def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
-    """A terminal with a vendor that refuses ETH and has nothing of NEW."""
-    with PracticeVendor(Market.model_validate(MARKET)) as vendor:
-        yield Shell(tmp_path_factory.mktemp("sources"), vendor)
-
-
-def test_probe_shows_the_newest_closed_bars_the_first_one_and_what_they_cost(shell: Shell) -> None:
-    shell.vendor.log.clear()
+def test_probe_shows_the_newest_closed_bars_the_first_one_and_what_they_cost(
+    choosy_shell: Shell,
+) -> None:
+    choosy_shell.vendor.log.clear()
     before = datetime.now(UTC)
 
-    done = shell.process("probe", "vendor", "BTC", "--timeframe", "1h", "--bars", "3", "--json")
+    done = choosy_shell.process(
+        "probe", "vendor", "BTC", "--timeframe", "1h", "--bars", "3", "--json"
+    )
 
     after = datetime.now(UTC)
     assert (done.code, done.err) == (0, "")
@@ -46,19 +30,21 @@ def test_probe_shows_the_newest_closed_bars_the_first_one_and_what_they_cost(she
     assert [later - earlier for earlier, later in pairwise(opens)] == [timedelta(hours=1)] * 2
     assert done.json["first_bar"] == "2015-01-01T00:00:00Z"
     cost = done.json["cost"]
-    assert (cost["requests"], cost["retries"]) == (2, 0) == (len(shell.vendor.log), 0)
+    assert (cost["requests"], cost["retries"]) == (2, 0) == (len(choosy_shell.vendor.log), 0)
     assert cost["bytes"] > 100
     assert cost["seconds"] > 0
-    assert not (shell.home / "market.duckdb").exists()
+    assert not (choosy_shell.home / "market.duckdb").exists()
 
-    table = shell.run("probe", "vendor", "BTC", "--timeframe", "1h")
+    table = choosy_shell.run("probe", "vendor", "BTC", "--timeframe", "1h")
     assert table.code == 0
     assert "The first bar it has opens at 2015-01-01 00:00 UTC." in table.out
     assert "2 requests (0 sent again)" in table.out
 
 
-def test_probe_looks_back_over_a_closed_market_and_to_the_end_of_a_file(shell: Shell) -> None:
-    done = shell.run(
+def test_probe_looks_back_over_a_closed_market_and_to_the_end_of_a_file(
+    choosy_shell: Shell,
+) -> None:
+    done = choosy_shell.run(
         "probe",
         "quiet",
         "THIN",
@@ -80,20 +66,23 @@ def test_probe_looks_back_over_a_closed_market_and_to_the_end_of_a_file(shell: S
     # A page of minutes reaches back over 16 hours;
     # New York's minutes may lie behind a long weekend.
     assert (
-        len(shell.run("probe", "vendor", "SPY", "--profile", "equity", "--json").json["bars"]) == 5
+        len(
+            choosy_shell.run("probe", "vendor", "SPY", "--profile", "equity", "--json").json["bars"]
+        )
+        == 5
     )
 
 
-def test_probe_without_a_bar_ends_with_3(shell: Shell) -> None:
-    done = shell.run("probe", "vendor", "NEW")
+def test_probe_without_a_bar_ends_with_3(choosy_shell: Shell) -> None:
+    done = choosy_shell.run("probe", "vendor", "NEW")
 
     assert (done.code, done.err) == (3, "")
     # The profiles keep hours, though the vendor has minutes as well.
     assert "vendor NEW 1h: no closed bar was found." in done.out
 
 
-def test_probe_ends_with_1_and_the_vendors_words_when_it_is_refused(shell: Shell) -> None:
-    done = shell.run("probe", "vendor", "ETH")
+def test_probe_ends_with_1_and_the_vendors_words_when_it_is_refused(choosy_shell: Shell) -> None:
+    done = choosy_shell.run("probe", "vendor", "ETH")
 
     assert (done.code, done.out) == (1, "")
     assert done.err.startswith("error source vendor: ETH 1h ")
@@ -108,29 +97,31 @@ def test_probe_ends_with_1_and_the_vendors_words_when_it_is_refused(shell: Shell
     ],
 )
 def test_probe_of_what_is_not_there_ends_with_2_and_says_what_there_is(
-    shell: Shell, wrong: list[str], words: str
+    choosy_shell: Shell, wrong: list[str], words: str
 ) -> None:
-    done = shell.run("probe", *wrong)
+    done = choosy_shell.run("probe", *wrong)
 
     assert done.code == 2
     assert words in " ".join(done.err.replace("│", " ").split())
 
 
-def test_a_hold_that_one_command_was_told_of_holds_the_next_one(shell: Shell, tmp_path) -> None:
-    other = Shell(tmp_path, shell.vendor)
-    shell.vendor.set_faults(
+def test_a_hold_that_one_command_was_told_of_holds_the_next_one(
+    choosy_shell: Shell, tmp_path
+) -> None:
+    other = Shell(tmp_path, choosy_shell.vendor)
+    choosy_shell.vendor.set_faults(
         [Fault(fault="error", symbols=["BTC"], status=429, code=-1003, retry_after=3000)]
     )
     try:
         refused = other.process("probe", "vendor", "BTC")
-        shell.vendor.log.clear()
+        choosy_shell.vendor.log.clear()
         held = other.process("probe", "vendor", "BTC")
     finally:
-        shell.vendor.set_faults(Market.model_validate(MARKET).faults)
+        choosy_shell.vendor.set_faults(Market.model_validate(CHOOSY_MARKET).faults)
 
     assert (refused.code, held.code) == (1, 1)
     assert "left alone for another" in " ".join(held.err.split())
-    assert not shell.vendor.log
+    assert not choosy_shell.vendor.log
     (file,) = (other.home / "limits").glob("*.hold")
     assert KEY not in file.name + file.read_text()
 

@@ -2,36 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 
-from market_assets.practice.book import Market
-from market_assets.practice.vendor import PracticeVendor
-from market_assets_tests.support.shell import KEY, Shell
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from market_assets_tests.support.shell import Shell
 
 
-MARKET = {
-    "kind": "crypto",
-    "symbols": {"SPY": {"kind": "equity"}, "NEW": {"genesis": "2099-01-01T00:00Z"}},
-    "faults": [
-        {"fault": "error", "symbols": ["ETH"], "status": 403, "message": f"[/closed] {KEY}"}
-    ],
-}
-
-
-@pytest.fixture(scope="module")
-def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
-    """A terminal with a vendor that refuses ETH and has nothing of NEW."""
-    with PracticeVendor(Market.model_validate(MARKET)) as vendor:
-        yield Shell(tmp_path_factory.mktemp("sources"), vendor)
-
-
-def test_sources_lists_the_universes_and_the_installed_ones_with_their_traits(shell: Shell) -> None:
-    done = shell.process("sources", "--json")
+def test_sources_lists_the_universes_and_the_installed_ones_with_their_traits(
+    choosy_shell: Shell,
+) -> None:
+    done = choosy_shell.process("sources", "--json")
 
     assert (done.code, done.err) == (0, "")
     types = {row["type"]: row for row in done.json["types"]}
@@ -69,8 +48,10 @@ def test_sources_lists_the_universes_and_the_installed_ones_with_their_traits(sh
     )
 
 
-def test_sources_names_the_key_that_is_not_set_and_ends_with_3(shell: Shell, tmp_path) -> None:
-    other = Shell(tmp_path, shell.vendor)
+def test_sources_names_the_key_that_is_not_set_and_ends_with_3(
+    choosy_shell: Shell, tmp_path
+) -> None:
+    other = Shell(tmp_path, choosy_shell.vendor)
     del other.environment["VENDOR_KEY"]
 
     done = other.run("sources")
@@ -90,9 +71,9 @@ def test_sources_names_the_key_that_is_not_set_and_ends_with_3(shell: Shell, tmp
     ],
 )
 def test_sources_says_of_an_address_that_is_not_set_just_that(
-    shell: Shell, tmp_path, text: str, name: str
+    choosy_shell: Shell, tmp_path, text: str, name: str
 ) -> None:
-    other = Shell(tmp_path, shell.vendor)
+    other = Shell(tmp_path, choosy_shell.vendor)
     path = tmp_path / "addresses.yaml"
     path.write_text(
         f"{text}\n"

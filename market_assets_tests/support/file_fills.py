@@ -15,6 +15,11 @@ if TYPE_CHECKING:
 
 MINUTE = timedelta(minutes=1)
 
+HEAD = "ts,open,high,low,close,volume\n"
+
+DAYS = [date(2025, 2, 26), date(2025, 2, 27), date(2025, 2, 28)]
+"""The days that `keep` keeps where nothing else is said."""
+
 
 def line(stamp: object, close: float = 10.0, *, sign: str = ",") -> str:
     return sign.join(map(str, (stamp, close, close + 1, close - 1, close, 5))) + "\n"
@@ -31,8 +36,8 @@ def keep(
     path: str,
     *,
     timeframe: str = "1m",
-    start: str,
-    end: str,
+    start: str = "2025-02-26",
+    end: str = "2025-03-01",
     symbols: str = "{A: {}}",
     kind: str = "CRYPTO",
     calendar: str = "24/7",

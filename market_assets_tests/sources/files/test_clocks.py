@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 import polars as pl
@@ -16,9 +17,10 @@ from market_assets.errors import SourceError
 from market_assets.market.timeframes import TS
 from market_assets.sources.files.clocks import Clock, clock_of, localize
 from market_assets_tests.support.archives import archive, candles, fetch, micros
-from market_assets_tests.support.file_fills import closes, keep, line, write
+from market_assets_tests.support.file_fills import HEAD, closes, keep, line, write
 
-HEAD = "ts,open,high,low,close,volume\n"
+if TYPE_CHECKING:
+    from market_assets_tests.support.fill_ground import Ground
 
 
 @pytest.mark.parametrize(
@@ -122,18 +124,22 @@ class TestTheRepeatedHour:
     WALLS = ("00:30", "01:00", "01:30", "01:00", "01:30", "02:00")
     INSTANTS = ("04:30", "05:00", "05:30", "06:00", "06:30", "07:00")
 
-    @pytest.mark.parametrize("newest_first", [True, False])
-    def test_it_is_told_by_the_order_of_the_file(self, ground, newest_first):
-        rows = [line(f"2024-11-03 {wall}", 400 + n * 10) for n, wall in enumerate(self.WALLS)]
-        write(ground, "A.csv", HEAD + "".join(rows[::-1] if newest_first else rows))
+    def keep(self, ground: Ground, rows: list[str], **settings: Any) -> None:
+        """Keep the day on which the clocks of New York go back, of a file with some rows."""
+        write(ground, "A.csv", HEAD + "".join(rows))
         keep(
             ground,
             "{symbol}.csv",
-            timeframe="30m",
             start="2024-11-03",
             end="2024-11-04",
             timezone="America/New_York",
+            **settings,
         )
+
+    @pytest.mark.parametrize("newest_first", [True, False])
+    def test_it_is_told_by_the_order_of_the_file(self, ground, newest_first):
+        rows = [line(f"2024-11-03 {wall}", 400 + n * 10) for n, wall in enumerate(self.WALLS)]
+        self.keep(ground, rows[::-1] if newest_first else rows, timeframe="30m")
 
         ground.fill()
 
@@ -145,15 +151,7 @@ class TestTheRepeatedHour:
         walls = ["00:58", "01:10", "01:50", "01:20", "01:55", "02:01"]
         instants = ["04:58", "05:10", "05:50", "06:20", "06:55", "07:01"]
         rows = [line(f"2024-11-03 {wall}", 10 + n) for n, wall in enumerate(walls)]
-        write(ground, "A.csv", HEAD + "".join(rows[::-1] if newest_first else rows))
-        keep(
-            ground,
-            "{symbol}.csv",
-            start="2024-11-03",
-            end="2024-11-04",
-            timezone="America/New_York",
-            quiet_minutes="omitted",
-        )
+        self.keep(ground, rows[::-1] if newest_first else rows, quiet_minutes="omitted")
 
         ground.fill()
 
@@ -163,14 +161,7 @@ class TestTheRepeatedHour:
     def test_where_it_does_not_tell_the_rows_are_refused_and_counted(self, ground):
         walls = ["00:58", "01:10", "01:50", "02:01"]
         rows = [line(f"2024-11-03 {wall}", 10 + n) for n, wall in enumerate(walls)]
-        write(ground, "A.csv", HEAD + "".join(rows))
-        keep(
-            ground,
-            "{symbol}.csv",
-            start="2024-11-03",
-            end="2024-11-04",
-            timezone="America/New_York",
-        )
+        self.keep(ground, rows)
 
         outcomes = ground.fill()
 

@@ -14,12 +14,11 @@ import pytest
 
 from market_assets.market.calendars.sessions import load_calendar
 from market_assets.market.timeframes import Timeframe, Window
-from market_assets_tests.support.file_fills import closes, keep, line, words, write
+from market_assets_tests.support.file_fills import HEAD, closes, keep, line, words, write
 
 DAY = timedelta(days=1)
 MINUTE = timedelta(minutes=1)
 NEW_YORK = ZoneInfo("America/New_York")
-HEAD = "ts,open,high,low,close,volume\n"
 
 
 class TestWhoseDay:
@@ -237,9 +236,23 @@ class TestWhoseClock:
         for symbol in symbols:
             assert closes(ground, symbol) == {first + n * MINUTE: 10.0 + n for n in range(3)}
 
-    def test_times_of_the_exchange_that_are_read_as_utc_are_refused_with_their_zone(self, ground):
-        opens = [datetime(2024, 3, 5, 9, 30) + n * MINUTE for n in range(390)]
-        write(ground, "A.csv", HEAD + "".join(line(ts) for ts in opens))
+    @pytest.mark.parametrize(
+        ("first", "setting"),
+        [
+            pytest.param(
+                datetime(2024, 3, 5, 9, 30),
+                "set `timezone: America/New_York`",
+                id="times of the exchange are read as UTC",
+            ),
+            pytest.param(
+                datetime(2024, 3, 5, 14, 31), "`stamps: close`", id="bars bear their close"
+            ),
+        ],
+    )
+    def test_stamps_that_nobody_explains_are_refused_with_the_setting_that_would_do_it(
+        self, ground, first, setting
+    ):
+        write(ground, "A.csv", HEAD + "".join(line(first + n * MINUTE) for n in range(390)))
         keep(
             ground,
             "{symbol}.csv",
@@ -252,21 +265,4 @@ class TestWhoseClock:
         outcomes = ground.fill()
 
         assert not closes(ground)
-        assert "set `timezone: America/New_York`" in words(outcomes)
-
-    def test_bars_that_bear_their_close_are_refused_where_nobody_says_so(self, ground):
-        opens = [datetime(2024, 3, 5, 14, 31) + n * MINUTE for n in range(390)]
-        write(ground, "A.csv", HEAD + "".join(line(ts) for ts in opens))
-        keep(
-            ground,
-            "{symbol}.csv",
-            start="2024-03-05",
-            end="2024-03-06",
-            kind="EQUITY",
-            calendar="XNYS",
-        )
-
-        outcomes = ground.fill()
-
-        assert not closes(ground)
-        assert "`stamps: close`" in words(outcomes)
+        assert setting in words(outcomes)

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from market_assets_tests.support.fill_ground import Ground
 
 NEW_YORK = ZoneInfo("America/New_York")
-HEAD = "ts,open,high,low,close,volume\n"
 
 
 class TestLayouts:

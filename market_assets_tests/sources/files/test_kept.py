@@ -8,14 +8,13 @@ from __future__ import annotations
 import gc
 import gzip
 import warnings
-from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import pytest
 
 from market_assets.sources.files.kept import Keep
-from market_assets_tests.support.file_fills import keep, minutes, write
+from market_assets_tests.support.file_fills import DAYS, HEAD, keep, minutes, write
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,9 +22,6 @@ if TYPE_CHECKING:
 
 
 ROWS = pl.DataFrame({"ts": [1, 2], "close": [10.0, 11.0]})
-HEAD = "ts,open,high,low,close,volume\n"
-
-DAYS = [date(2025, 2, 26), date(2025, 2, 27), date(2025, 2, 28)]
 
 
 def test_what_was_put_is_given_back_from_its_place() -> None:
@@ -79,8 +75,6 @@ class TestManySymbolsAFile:
         keep(
             ground,
             "{date}.csv.gz",
-            start="2025-02-26",
-            end="2025-03-01",
             columns={"symbol": "ticker"},
             symbols="{" + ", ".join(f"{symbol}: {{}}" for symbol in symbols) + "}",
         )

@@ -5,18 +5,23 @@ from __future__ import annotations
 import gzip
 import io
 import zipfile
-from datetime import UTC, date
+from datetime import UTC
 from typing import ClassVar
 
 import polars as pl
 import pytest
 
-from market_assets_tests.support.file_fills import absences, keep, line, minutes, words, write
+from market_assets_tests.support.file_fills import (
+    DAYS,
+    HEAD,
+    absences,
+    keep,
+    line,
+    minutes,
+    words,
+    write,
+)
 from market_assets_tests.support.fill_ground import plain
-
-HEAD = "ts,open,high,low,close,volume\n"
-
-DAYS = [date(2025, 2, 26), date(2025, 2, 27), date(2025, 2, 28)]
 
 
 class TestABadFile:
@@ -33,13 +38,7 @@ class TestABadFile:
             text = (HEAD + "".join(line(ts) for ts in minutes(day))).encode()
             for symbol, content in self.CONTENTS.items():
                 write(ground, f"{symbol}-{day}.csv", content if number == place else text)
-        keep(
-            ground,
-            "{symbol}-{date}.csv",
-            start="2025-02-26",
-            end="2025-03-01",
-            symbols=plain(self.CONTENTS),
-        )
+        keep(ground, "{symbol}-{date}.csv", symbols=plain(self.CONTENTS))
 
         outcomes = ground.fill()
 
@@ -57,13 +56,7 @@ class TestABadFile:
             write(ground, f"A-{day}.csv", "" if day == DAYS[1] else text)
             write(ground, f"B-{day}.csv", text)
         ground.add_source("other", type="archive", path="files/{symbol}-{date}.csv")
-        keep(
-            ground,
-            "{symbol}-{date}.csv",
-            start="2025-02-26",
-            end="2025-03-01",
-            symbols="{A: {sources: [{files: A}, {other: B}]}}",
-        )
+        keep(ground, "{symbol}-{date}.csv", symbols="{A: {sources: [{files: A}, {other: B}]}}")
 
         outcomes = ground.fill()
 
@@ -74,7 +67,7 @@ class TestABadFile:
         for day in DAYS:
             text = HEAD + "".join(line(ts) for ts in minutes(day) if ts.hour != 5)
             write(ground, f"A-{day}.csv", "" if day == DAYS[1] else text)
-        keep(ground, "{symbol}-{date}.csv", start="2025-02-26", end="2025-03-01")
+        keep(ground, "{symbol}-{date}.csv")
 
         ground.fill()
         ground.wait(hours=2)
@@ -96,7 +89,7 @@ class TestABadFile:
                 pack.writestr(f"A-{day}.csv", "<html>" if day == DAYS[1] else text)
                 pack.writestr(f"__MACOSX/._A-{day}.csv", b"\0\5\26\7Mac OS X")
         write(ground, "A.zip", packed.getvalue())
-        keep(ground, "{symbol}.zip", start="2025-02-26", end="2025-03-01")
+        keep(ground, "{symbol}.zip")
 
         ground.fill()
 
@@ -132,14 +125,7 @@ class TestABadMemberOfAZip:
                 spoilt = bad if harm == "spoilt" else ""
                 write(ground, f"{symbol}.zip", zip_of(members, spoil=spoilt))
                 harmed[symbol] = bad
-        keep(
-            ground,
-            "{symbol}.zip",
-            start="2025-02-26",
-            end="2025-03-01",
-            symbols=plain(harmed),
-            evidence={"confirmations": 1},
-        )
+        keep(ground, "{symbol}.zip", symbols=plain(harmed), evidence={"confirmations": 1})
 
         outcomes = ground.fill()
 
@@ -156,13 +142,7 @@ class TestABadMemberOfAZip:
             for n, day in enumerate(DAYS)
         }
         write(ground, "A.zip", zip_of(members | {"part1.csv": "<html>"}))
-        keep(
-            ground,
-            "{symbol}.zip",
-            start="2025-02-26",
-            end="2025-03-01",
-            evidence={"confirmations": 1},
-        )
+        keep(ground, "{symbol}.zip", evidence={"confirmations": 1})
 
         outcomes = ground.fill()
 
@@ -175,13 +155,7 @@ class TestABadMemberOfAZip:
             for day in DAYS
         }
         write(ground, "A.zip", zip_of(members | {f"{DAYS[1]}.csv": ""}))
-        keep(
-            ground,
-            "{symbol}.zip",
-            start="2025-02-26",
-            end="2025-03-01",
-            evidence={"confirmations": 1},
-        )
+        keep(ground, "{symbol}.zip", evidence={"confirmations": 1})
 
         ground.fill()
 
@@ -193,7 +167,7 @@ class TestALinkToNothing:
         for day in (DAYS[0], DAYS[2]):
             write(ground, f"A-{day}.csv", HEAD + "".join(line(ts) for ts in minutes(day)))
         (ground.folder / "files" / f"A-{DAYS[1]}.csv").symlink_to(ground.folder / "nothing.csv")
-        keep(ground, "{symbol}-{date}.csv", start="2025-02-26", end="2025-03-01")
+        keep(ground, "{symbol}-{date}.csv")
 
         outcomes = ground.fill()
 
@@ -208,7 +182,7 @@ class TestABadFileAmongOthers:
         for number, day in enumerate(DAYS):
             text = HEAD + "".join(line(ts) for ts in minutes(day))
             write(ground, f"A-{number}.csv", "" if number == 1 else text)
-        keep(ground, "{symbol}-*.csv", start="2025-02-26", end="2025-03-01")
+        keep(ground, "{symbol}-*.csv")
 
         outcomes = ground.fill()
 
@@ -226,14 +200,7 @@ class TestABadFileAmongOthers:
             names = "ticker,volume,open,close,high,low,window_start,transactions\n"
             body = gzip.compress((names + rows).encode())
             write(ground, f"{day}.csv.gz", body[:1000] if day == DAYS[1] else body)
-        keep(
-            ground,
-            "{date}.csv.gz",
-            start="2025-02-26",
-            end="2025-03-01",
-            layout="polygon",
-            symbols="{A: {}, B: {}}",
-        )
+        keep(ground, "{date}.csv.gz", layout="polygon", symbols="{A: {}, B: {}}")
 
         outcomes = ground.fill()
 
@@ -251,7 +218,7 @@ class TestABadFileAmongOthers:
             frame.write_parquet(path)
             if day == DAYS[2]:
                 path.write_bytes(path.read_bytes()[:-100])
-        keep(ground, "{symbol}-{date}.parquet", start="2025-02-26", end="2025-03-01")
+        keep(ground, "{symbol}-{date}.parquet")
 
         outcomes = ground.fill()
 
@@ -262,7 +229,7 @@ class TestABadFileAmongOthers:
         for day in DAYS:
             text = HEAD + "".join(line(ts) for ts in minutes(day))
             write(ground, f"A-{day}.csv", "" if day == DAYS[1] else text)
-        keep(ground, "{symbol}-{date}.csv", start="2025-02-26", end="2025-03-01")
+        keep(ground, "{symbol}-{date}.csv")
         ground.fill()
 
         write(ground, f"A-{DAYS[1]}.csv", HEAD + "".join(line(ts) for ts in minutes(DAYS[1])))

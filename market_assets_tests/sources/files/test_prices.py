@@ -11,10 +11,9 @@ import pytest
 
 from market_assets.errors import SourceError
 from market_assets_tests.support.archives import archive, fetch
+from market_assets_tests.support.file_fills import HEAD
 
 MARCH_11 = datetime(2024, 3, 11)
-
-HEAD = "ts,open,high,low,close,volume\n"
 
 
 class TestNumbersAndStampsAsTheyAreWritten:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, ClassVar
 
 import polars as pl
@@ -11,17 +11,22 @@ import pytest
 
 from market_assets.market.timeframes import Timeframe
 from market_assets.sources.files.archive import ArchiveSettings, ArchiveSource
-from market_assets_tests.support.file_fills import absences, keep, line, minutes, words, write
+from market_assets_tests.support.file_fills import (
+    DAYS,
+    HEAD,
+    absences,
+    keep,
+    line,
+    minutes,
+    words,
+    write,
+)
 from market_assets_tests.support.fill_ground import plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from market_assets_tests.support.fill_ground import Ground
-
-HEAD = "ts,open,high,low,close,volume\n"
-
-DAYS = [date(2025, 2, 26), date(2025, 2, 27), date(2025, 2, 28)]
 
 
 class TestABadLine:

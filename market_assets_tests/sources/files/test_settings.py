@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,17 +13,13 @@ from pydantic import ValidationError
 
 from market_assets.sources.files.settings import ArchiveSettings
 from market_assets_tests.support.archives import SAMPLES, archive, fetch
-from market_assets_tests.support.file_fills import keep, line, minutes, write
+from market_assets_tests.support.file_fills import DAYS, HEAD, keep, line, minutes, write
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
 MARCH_11 = datetime(2024, 3, 11)
-
-HEAD = "ts,open,high,low,close,volume\n"
-
-DAYS = [date(2025, 2, 26), date(2025, 2, 27), date(2025, 2, 28)]
 
 
 class TestTrouble:

@@ -13,11 +13,9 @@ from market_assets.errors import SourceError
 from market_assets.market.timeframes import Timeframe
 from market_assets.sources.files.stamps import StampError, read_stamps
 from market_assets_tests.support.archives import archive, candles, fetch, micros
-from market_assets_tests.support.file_fills import closes, keep, line, words, write
+from market_assets_tests.support.file_fills import HEAD, closes, keep, line, words, write
 
 MARCH_11 = datetime(2024, 3, 11)
-
-HEAD = "ts,open,high,low,close,volume\n"
 
 
 @pytest.mark.parametrize(

@@ -16,14 +16,13 @@ import pytest
 
 from market_assets.errors import SourceError
 from market_assets_tests.support.archives import archive, candles, fetch
+from market_assets_tests.support.file_fills import HEAD
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
 MARCH_11 = datetime(2024, 3, 11)
-
-HEAD = "ts,open,high,low,close,volume\n"
 
 
 class TestFormats:

@@ -16,20 +16,13 @@ from market_assets.practice.book import Market
 from market_assets.practice.simulate import Instrument
 from market_assets.practice.vendor import PracticeVendor
 from market_assets.sources.vendors.binance import BinanceSettings, BinanceSource
+from market_assets_tests.support.wire import QUICK
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 NOW = datetime(2024, 6, 1, tzinfo=UTC)
 START = datetime(2024, 1, 1, tzinfo=UTC)
-QUICK = {
-    "rate": None,
-    "backoff": 0,
-    "retries": 2,
-    "timeout": 2,
-    "total_timeout": 2,
-    "max_elapsed": 5,
-}
 
 Handler = Callable[[bytes, asyncio.StreamWriter], Awaitable[None]]
 

@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import polars as pl
 
 from market_assets.sources.contract import CANDLE_SCHEMA
+from market_assets_tests.support import wire
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,14 +24,7 @@ if TYPE_CHECKING:
     from market_assets.sources.vendors.binance_archive import BinanceArchiveSource
 
 
-QUICK = {
-    "rate": None,
-    "backoff": 0,
-    "retries": 1,
-    "timeout": 2,
-    "total_timeout": 2,
-    "max_elapsed": 5,
-}
+QUICK = wire.QUICK | {"retries": 1}
 
 HEADER = (
     "open_time,open,high,low,close,volume,close_time,quote_volume,count,"

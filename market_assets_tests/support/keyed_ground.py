@@ -13,21 +13,14 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from market_assets.market.timeframes import Timeframe, from_micros
+from market_assets_tests.support import wire
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import polars as pl
 
-QUICK = {
-    "rate": None,
-    "backoff": 0,
-    "retries": 1,
-    "timeout": 2,
-    "total_timeout": 2,
-    "max_elapsed": 5,
-    "hold": 0,
-}
+QUICK = wire.QUICK | {"retries": 1, "hold": 0}
 MINUTE = timedelta(minutes=1)
 START = datetime(2024, 1, 3, 15, tzinfo=UTC)
 

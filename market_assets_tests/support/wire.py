@@ -38,6 +38,7 @@ QUICK = {
     "total_timeout": 2,
     "max_elapsed": 5,
 }
+"""Settings of a source that is quick to give up."""
 
 
 @dataclass(frozen=True)

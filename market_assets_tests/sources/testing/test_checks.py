@@ -7,7 +7,6 @@ import re
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar
-from unittest import SkipTest
 
 import httpx
 import polars as pl
@@ -18,7 +17,6 @@ from market_assets.errors import SourceError
 from market_assets.market.timeframes import TS, Timeframe, Window
 from market_assets.sources.contract import CANDLE_SCHEMA, SourceSettings, Traits
 from market_assets.sources.testing import (
-    NonconformityError,
     Page,
     Question,
     Reply,
@@ -34,11 +32,11 @@ from market_assets.sources.transport.rest import (
     first_open,
     refusal,
 )
+from market_assets_tests.support.kit_verdicts import KEY, checks_of, words_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-KEY = "kEy-0f-an-Example-4711"
 PLACES = {name: name for name in (*CANDLE_SCHEMA, "trades")}
 
 
@@ -114,20 +112,14 @@ class Example(VendorDouble):
         return Reply(200, {"error": words})
 
 
-CHECKS = [name for name in dir(SourceConformance) if name.startswith("test_")]
+CHECKS = checks_of(SourceConformance)
 
 
 def verdict_of(check: str, source: type[PagedSource], **attributes: object) -> str | None:
     """What the kit says of a source: the words of its failure, None where it passes or skips."""
     suite = SourceConformance()
     suite.vendor = type("Altered", (Example,), {"source": source, **attributes})
-    try:
-        getattr(suite, check)()
-    except NonconformityError as error:
-        return str(error)
-    except SkipTest:
-        pass
-    return None
+    return words_of(suite, check)
 
 
 @pytest.mark.parametrize("check", CHECKS)

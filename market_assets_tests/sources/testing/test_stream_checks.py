@@ -7,7 +7,6 @@ import re
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, ClassVar
-from unittest import SkipTest
 
 import msgspec
 import pytest
@@ -34,15 +33,14 @@ from market_assets.sources.streaming import (
     unknown,
     whole,
 )
-from market_assets.sources.testing import NonconformityError, StreamConformance, StreamDouble
+from market_assets.sources.testing import StreamConformance, StreamDouble
 from market_assets.sources.transport.http import HeaderSecret  # noqa: TC001 - pydantic's
 from market_assets.sources.transport.settings import StreamingSettings
+from market_assets_tests.support.kit_verdicts import KEY, checks_of, words_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
-
-KEY = "kEy-0f-an-Example-4711"
 
 
 class ExampleStream(StreamFormat):
@@ -187,7 +185,7 @@ class ExampleOfTrades(ExampleStream):
     )
 
 
-CHECKS = [name for name in dir(StreamConformance) if name.startswith("test_")]
+CHECKS = checks_of(StreamConformance)
 
 
 def verdict_of(check: str, kind: type[StreamFormat], **attributes: Any) -> str | None:
@@ -195,13 +193,7 @@ def verdict_of(check: str, kind: type[StreamFormat], **attributes: Any) -> str |
     source = type("Altered", (ExampleSource,), {"format": kind, **attributes})
     suite = StreamConformance()
     suite.vendor = type("AlteredDouble", (Example,), {"source": source})
-    try:
-        getattr(suite, check)()
-    except NonconformityError as error:
-        return str(error)
-    except SkipTest:
-        pass
-    return None
+    return words_of(suite, check)
 
 
 @pytest.mark.parametrize("kind", [ExampleStream, ExampleOfTrades])

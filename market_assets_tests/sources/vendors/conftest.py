@@ -1,13 +1,15 @@
-"""A server of Binance's archives."""
+"""A server of Binance's archives, and the sources that the package brings."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
 import pytest
 
 from market_assets.market.timeframes import Timeframe, Window
+from market_assets.sources.contract import ENTRY_POINTS
 from market_assets.sources.vendors.binance_archive import (
     BinanceArchiveSettings,
     BinanceArchiveSource,
@@ -17,9 +19,21 @@ from market_assets_tests.support.binance_archives import QUICK, Vision, real, ru
 if TYPE_CHECKING:
     import polars as pl
 
+    from market_assets.sources.contract import Source
+
 NOW = datetime(2025, 8, 18, 18, 15, tzinfo=UTC)
 JUNE = Window(datetime(2025, 6, 1, tzinfo=UTC), datetime(2025, 7, 1, tzinfo=UTC))
 MONTH = "data/spot/monthly/klines/BTCUSDT/15m/BTCUSDT-15m-2025-06.zip"
+
+
+@pytest.fixture
+def package_sources() -> list[type[Source]]:
+    """Each source that this package brings, as it is installed."""
+    return [
+        point.load()
+        for point in entry_points(group=ENTRY_POINTS)
+        if point.value.startswith("market_assets.")
+    ]
 
 
 @pytest.fixture(scope="module")

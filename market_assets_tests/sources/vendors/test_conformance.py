@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from importlib.metadata import entry_points
-
 import pytest
 
-from market_assets.sources.contract import ENTRY_POINTS
 from market_assets.sources.testing import SourceConformance
 from market_assets.sources.transport.http import HttpSettings
 from market_assets_tests.support.doubles import DOUBLES
@@ -28,12 +25,7 @@ class TestConformance(SourceConformance):
         self.vendor = VENDORS[request.param]
 
 
-def test_no_source_of_the_package_is_left_out():
-    sources = [
-        point.load()
-        for point in entry_points(group=ENTRY_POINTS)
-        if point.value.startswith("market_assets.")
-    ]
-    over_http = {source for source in sources if issubclass(source.Settings, HttpSettings)}
+def test_no_source_of_the_package_is_left_out(package_sources):
+    over_http = {source for source in package_sources if issubclass(source.Settings, HttpSettings)}
 
     assert {double.source for double in VENDORS.values()} == over_http

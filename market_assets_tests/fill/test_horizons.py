@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING
 
 import pytest
 
 from market_assets.errors import SourceError
 from market_assets.market.timeframes import Timeframe, Window
 from market_assets.practice.faults import Fault
-from market_assets.sources.contract import SourceSettings, Traits, Usage
+from market_assets.sources.contract import Traits
 from market_assets_tests.support.fill_ground import at, candles, counts, every
+from market_assets_tests.support.foreign_sources import ForeignSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 MINUTE = timedelta(minutes=1)
 
 
-class Forgetful:
+class Forgetful(ForeignSource):
     """A vendor that serves its newest bars and refuses every window that begins before them.
 
     Args:
@@ -29,22 +30,15 @@ class Forgetful:
         keeps: How many bars it serves.
     """
 
-    Settings: ClassVar[type[SourceSettings]] = SourceSettings
     traits = Traits(
         timeframes=frozenset(Timeframe), page_size=1000, emits_empty_bars=True, earliest_probe=False
     )
     concurrency = 4
 
     def __init__(self, clock: Callable[[], datetime], keeps: int) -> None:
-        self.name = "vendor"
-        self.usage = Usage()
+        super().__init__()
         self._clock = clock
         self._keeps = keeps
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None: ...
 
     async def fetch(
         self, symbol: str, timeframe: Timeframe, start: datetime, end: datetime
@@ -65,10 +59,6 @@ class Forgetful:
                 min(end, self._clock()),
             )
         )
-
-    async def earliest(self, symbol: str, timeframe: Timeframe) -> None: ...
-
-    def answers_for(self, symbol: str, timeframe: Timeframe) -> None: ...
 
 
 class TestOfAWindow:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 
@@ -13,7 +13,7 @@ from market_assets.practice.book import Market
 from market_assets.practice.faults import Fault
 from market_assets.practice.simulate import Instrument
 from market_assets.practice.vendor import PracticeVendor
-from market_assets.sources.contract import SourceSettings, Traits, Usage
+from market_assets.sources.contract import Traits
 from market_assets.sources.vendors.practice import PracticeSettings, PracticeSource
 from market_assets_tests.support.fill_ground import (
     LATE_GENESIS,
@@ -25,6 +25,7 @@ from market_assets_tests.support.fill_ground import (
     verdict,
 )
 from market_assets_tests.support.first_bars import recorded
+from market_assets_tests.support.foreign_sources import ForeignSource
 
 if TYPE_CHECKING:
     import polars as pl
@@ -178,7 +179,7 @@ class TestSearchedFor:
         assert recorded(plain) == []
 
 
-class Seldom:
+class Seldom(ForeignSource):
     """A vendor without a request for the first bar.
 
     It has two lives, two trades per day, bars of some lengths, and small pages.
@@ -189,26 +190,18 @@ class Seldom:
         sparse: Whether there are but two trades a day, else there is one in each bar.
     """
 
-    Settings: ClassVar[type[SourceSettings]] = SourceSettings
-    concurrency = 1
     lives = (
         Window(datetime(2018, 5, 1, 10, 30, tzinfo=UTC), datetime(2020, 1, 1, tzinfo=UTC)),
         Window(datetime(2022, 6, 1, 10, 30, tzinfo=UTC), datetime(2030, 1, 1, tzinfo=UTC)),
     )
 
     def __init__(self, lengths: set[Timeframe], *, lies: int = 0, sparse: bool = False) -> None:
-        self.name = "vendor"
-        self.usage = Usage()
+        super().__init__()
         self.traits = Traits(
             frozenset(lengths), page_size=300, emits_empty_bars=False, earliest_probe=False
         )
         self._lies = lies
         self._sparse = sparse
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None: ...
 
     async def fetch(
         self,
@@ -243,10 +236,6 @@ class Seldom:
             start <= day + time < end
             for time in (timedelta(hours=10, minutes=30), timedelta(hours=15))
         ]
-
-    async def earliest(self, symbol: str, timeframe: Timeframe) -> None: ...
-
-    def answers_for(self, symbol: str, timeframe: Timeframe) -> None: ...
 
 
 class TestASymbolWithTwoLives:

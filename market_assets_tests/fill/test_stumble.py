@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import pytest
 
 from market_assets.errors import SourceError
 from market_assets.market.timeframes import Timeframe, Window
-from market_assets.sources.contract import SourceSettings, Traits, Usage
+from market_assets.sources.contract import Traits
 from market_assets_tests.support.fill_ground import candles, every, verdict
+from market_assets_tests.support.foreign_sources import ForeignSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,24 +21,16 @@ if TYPE_CHECKING:
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
 
 
-class Foreign:
+class Foreign(ForeignSource):
     """A source of somebody else's making, that does as a test wants."""
 
-    Settings: ClassVar[type[SourceSettings]] = SourceSettings
     traits = Traits(
         timeframes=frozenset(Timeframe), page_size=24, emits_empty_bars=True, earliest_probe=False
     )
-    concurrency = 1
 
     def __init__(self, answer: Callable[[Window], pl.DataFrame]) -> None:
-        self.name = "vendor"
-        self.usage = Usage()
+        super().__init__()
         self._answer = answer
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None: ...
 
     async def fetch(
         self,
@@ -48,10 +41,6 @@ class Foreign:
     ) -> pl.DataFrame:
         self.usage.requests += 1
         return self._answer(Window(start, end))
-
-    async def earliest(self, symbol: str, timeframe: Timeframe) -> None: ...
-
-    def answers_for(self, symbol: str, timeframe: Timeframe) -> None: ...
 
 
 def hours(window: Window) -> pl.DataFrame:

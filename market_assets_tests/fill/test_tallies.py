@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 import polars as pl
 import pytest
 
-from market_assets.expected.scope import Scope, scope_of
 from market_assets.fill.tallies import by_partition, tallies, tally
-from market_assets.market.timeframes import TS, Timeframe
+from market_assets.market.timeframes import TS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from market_assets.config.universe import Profile
+    from market_assets.expected.scope import Scope
+
 
 ROWS = pl.DataFrame(
     [
@@ -30,14 +30,8 @@ ROWS = pl.DataFrame(
 
 
 @pytest.fixture
-def hours(profile: Callable[[str], Profile]) -> Scope:
-    kept = profile("""
-        kind: CRYPTO
-        start: 2025-03-01
-        timeframes: {fetch: [1h]}
-        symbols: {BTC: {}, ETH: {}}
-    """)
-    return scope_of(kept, Timeframe.H1, datetime(2025, 3, 3, tzinfo=UTC))
+def hours(hours_of_march: Callable[[datetime], Scope]) -> Scope:
+    return hours_of_march(datetime(2025, 3, 3, tzinfo=UTC))
 
 
 def test_rows_are_counted_by_day_and_by_each_column(hours: Scope):

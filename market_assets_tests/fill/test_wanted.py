@@ -8,16 +8,15 @@ from typing import TYPE_CHECKING, NamedTuple
 import polars as pl
 import pytest
 
-from market_assets.expected.scope import Scope, scope_of
 from market_assets.fill.options import FillOptions
 from market_assets.fill.wanted import marked, pages_of
-from market_assets.market.timeframes import TS, Timeframe, Window
+from market_assets.market.timeframes import TS, Window
 from market_assets_tests.support.fill_ground import at
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from market_assets.config.universe import Profile
+    from market_assets.expected.scope import Scope
     from market_assets.store import Store
 
 NOW = datetime(2025, 3, 1, 6, 30, tzinfo=UTC)
@@ -35,14 +34,8 @@ class Paged(NamedTuple):
 
 
 @pytest.fixture
-def hours(profile: Callable[[str], Profile]) -> Scope:
-    kept = profile("""
-        kind: CRYPTO
-        start: 2025-03-01
-        timeframes: {fetch: [1h]}
-        symbols: {BTC: {}, ETH: {}}
-    """)
-    return scope_of(kept, Timeframe.H1, NOW)
+def hours(hours_of_march: Callable[[datetime], Scope]) -> Scope:
+    return hours_of_march(NOW)
 
 
 def states(hours: Scope, **absent: Mapping[int, str]) -> pl.DataFrame:

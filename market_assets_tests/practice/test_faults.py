@@ -7,6 +7,7 @@ import threading
 import time
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from typing import Any
 
 import httpx
 import pytest
@@ -18,6 +19,12 @@ from market_assets_tests.support.practice_answers import opens
 NOW = datetime(2024, 6, 1, 12, 0, 30, tzinfo=UTC)
 START = datetime(2024, 1, 2, tzinfo=UTC)
 START_MS = int(START.timestamp() * 1000)
+
+FOURTH: dict[str, Any] = {
+    "start": START + timedelta(minutes=3),
+    "end": START + timedelta(minutes=4),
+}
+"""The window of the fourth bar."""
 
 
 class TestFaults:
@@ -142,15 +149,7 @@ class TestFaults:
 
     def test_a_revision_comes_right_at_the_second_ask(self, vendor, klines):
         truth = klines().json()
-        vendor.set_faults(
-            [
-                Fault(
-                    fault="revision",
-                    start=START + timedelta(minutes=3),
-                    end=START + timedelta(minutes=4),
-                )
-            ]
-        )
+        vendor.set_faults([Fault(fault="revision", **FOURTH)])
         first, second = klines().json(), klines().json()
 
         assert [place for place in range(100) if first[place] != truth[place]] == [3]
@@ -168,28 +167,12 @@ class TestFaults:
         ],
     )
     def test_single_bars_are_spoilt(self, vendor, klines, fault, seen):
-        vendor.set_faults(
-            [
-                Fault(
-                    fault=fault,
-                    start=START + timedelta(minutes=3),
-                    end=START + timedelta(minutes=4),
-                )
-            ]
-        )
+        vendor.set_faults([Fault(fault=fault, **FOURTH)])
 
         assert [place for place, row in enumerate(klines().json()) if seen(row)] == [3]
 
     def test_bars_are_doubled(self, vendor, klines):
-        vendor.set_faults(
-            [
-                Fault(
-                    fault="duplicate",
-                    start=START + timedelta(minutes=3),
-                    end=START + timedelta(minutes=4),
-                )
-            ]
-        )
+        vendor.set_faults([Fault(fault="duplicate", **FOURTH)])
 
         assert opens(klines()) == [0, 1, 2, 3, 3, *range(4, 100)]
 

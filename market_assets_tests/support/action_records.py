@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from market_assets.store import Store
     from market_assets_tests.conftest import Clock
 
+
+NOW = datetime(2024, 7, 10, 12, tzinfo=UTC)
 
 UNIVERSE = """
 sources:
@@ -104,3 +106,11 @@ class Records:
                 window,
                 pl.DataFrame(rows, schema=columns, orient="row"),
             )
+
+
+def july_records(folder: Path, store: Store, clock: Clock) -> Records:
+    """Records as of `NOW`, of which the second folder tells a dividend of `B`."""
+    clock.now = NOW
+    records = Records(folder, store, clock)
+    records.say("second", "B", "2024-06-10,,0.5")
+    return records

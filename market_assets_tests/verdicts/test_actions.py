@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from market_assets.alerts.facts import store_troubles
 from market_assets.enrich.actions.actions import judge_actions
-from market_assets_tests.support.action_records import Records
+from market_assets_tests.support.action_records import NOW, Records, july_records
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from market_assets.store import Store
     from market_assets_tests.conftest import Clock
 
-
-NOW = datetime(2024, 7, 10, 12, tzinfo=UTC)
 
 NIGHTS = [
     ("2024-07-01", 400, 400),
@@ -30,10 +28,7 @@ NIGHTS = [
 
 @pytest.fixture
 def records(tmp_path: Path, store: Store, clock: Clock) -> Records:
-    clock.now = NOW
-    made = Records(tmp_path, store, clock)
-    made.say("second", "B", "2024-06-10,,0.5")
-    return made
+    return july_records(tmp_path, store, clock)
 
 
 def test_actions_that_nobody_has_told_of_for_days_are_a_trouble(records):

@@ -16,7 +16,7 @@ from market_assets.enrich.actions.actions import record_actions, symbols_due
 from market_assets.errors import CalendarError
 from market_assets.market.datasets import Dataset
 from market_assets.market.timeframes import Timeframe, Window
-from market_assets_tests.support.action_records import Records
+from market_assets_tests.support.action_records import NOW, Records, july_records
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,17 +27,12 @@ if TYPE_CHECKING:
     from market_assets_tests.conftest import Clock
 
 
-NOW = datetime(2024, 7, 10, 12, tzinfo=UTC)
-
 WEEK = Window(datetime(2024, 6, 3, tzinfo=UTC), datetime(2024, 6, 17, tzinfo=UTC))
 
 
 @pytest.fixture
 def records(tmp_path: Path, store: Store, clock: Clock) -> Records:
-    clock.now = NOW
-    made = Records(tmp_path, store, clock)
-    made.say("second", "B", "2024-06-10,,0.5")
-    return made
+    return july_records(tmp_path, store, clock)
 
 
 def test_two_equal_payments_of_a_day_are_two_and_stay_two_when_they_are_told_again(

@@ -30,7 +30,8 @@ from market_assets.market.timeframes import Timeframe
 from market_assets.practice.book import Market
 from market_assets.practice.simulate import Instrument
 from market_assets.practice.stream_formats import SPOKEN
-from market_assets.practice.streams import StreamVendor, Truth
+from market_assets.practice.stream_truth import Truth
+from market_assets.practice.streams import StreamVendor
 from market_assets.sources.streaming import Candle, StreamFormat, Trade
 from market_assets.sources.vendors.binance_stream import BinanceStream
 from market_assets.sources.vendors.bitfinex_stream import BitfinexStream

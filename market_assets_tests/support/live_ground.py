@@ -17,7 +17,8 @@ from market_assets.market.clock import machine, present
 from market_assets.market.timeframes import Timeframe
 from market_assets.practice.book import Market
 from market_assets.practice.simulate import Instrument
-from market_assets.practice.streams import PracticeStreams, Truth
+from market_assets.practice.stream_truth import Truth
+from market_assets.practice.streams import PracticeStreams
 from market_assets.practice.vendor import PracticeVendor
 from market_assets.store import Store
 

@@ -39,7 +39,7 @@ from market_assets.sources.vendors.bybit_stream import BybitStream
 from market_assets.sources.vendors.coinbase_stream import CoinbaseStream
 from market_assets.sources.vendors.kraken_stream import KrakenStream
 from market_assets.stream.bars import Bars, Minutes
-from market_assets.stream.connection import Limits
+from market_assets.stream.limits import Limits
 from market_assets.stream.stream import Stream, frame_of
 
 FORMATS: dict[str, type[StreamFormat]] = {

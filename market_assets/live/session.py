@@ -32,8 +32,8 @@ from market_assets.market.timeframes import TS, Window, from_micros
 from market_assets.market.timer import PresentTimer
 from market_assets.store.database import naive, newest_opens
 from market_assets.store.tables.streams import STATE_SCHEMA, STREAM_SCHEMA, StreamState
-from market_assets.stream.connection import Limits
 from market_assets.stream.health import Health, Quantiles
+from market_assets.stream.limits import Limits
 from market_assets.stream.stream import NewsKind, Stream
 from market_assets.words import listed, many
 from market_assets.work.run import Run, Trigger

@@ -29,8 +29,9 @@ from market_assets.market.timer import PresentTimer
 from market_assets.sources.contract import CANDLE_SCHEMA
 from market_assets.sources.streaming import Beat, Candle, Closing, Trade
 from market_assets.stream.bars import Bars, Minutes
-from market_assets.stream.connection import Limits, Line
 from market_assets.stream.health import Meter, Silence
+from market_assets.stream.limits import Limits
+from market_assets.stream.line import Line
 from market_assets.stream.subscriptions import Gate, shares_of
 from market_assets.words import listed
 
@@ -43,8 +44,8 @@ if TYPE_CHECKING:
     from market_assets.market.timer import Timer
     from market_assets.sources.streaming import StreamFormat
     from market_assets.stream.bars import Bar
-    from market_assets.stream.connection import Ending
     from market_assets.stream.health import Health
+    from market_assets.stream.listener import Ending
 
 _NEWS = 1_000
 """News that wait to be told; the oldest give way. What is counted is in `Health`."""
@@ -250,7 +251,7 @@ class Stream:
                 permanent=True,
             )
 
-    # What the lines say: see `connection.Listener` -----------------------------------------------
+    # What the lines say: see `listener.Listener` -------------------------------------------------
 
     def count_frame(self) -> None:
         """See `Listener.count_frame`."""

@@ -13,7 +13,7 @@ from market_assets.practice.stream_faults import StreamFault
 from market_assets.sources.streaming import Candle, Closing
 from market_assets.sources.vendors.binance_stream import BinanceStream
 from market_assets.stream.bars import Bar
-from market_assets.stream.connection import Limits
+from market_assets.stream.limits import Limits
 from market_assets.stream.stream import BAR_SCHEMA, NewsKind, Stream, frame_of
 from market_assets_tests.support.manual_timer import ManualTimer, until
 from market_assets_tests.support.stream_ground import EVERY, FORMATS, at, run, streaming

@@ -21,7 +21,7 @@ from market_assets.sources.vendors.bitfinex_stream import BitfinexStream
 from market_assets.sources.vendors.bybit_stream import BybitStream
 from market_assets.sources.vendors.coinbase_stream import CoinbaseStream
 from market_assets.sources.vendors.kraken_stream import KrakenStream
-from market_assets.stream.connection import Limits
+from market_assets.stream.limits import Limits
 from market_assets.stream.stream import Batch, NewsKind, Stream
 from market_assets_tests.support.manual_timer import START, ManualTimer
 

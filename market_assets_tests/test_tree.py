@@ -23,6 +23,7 @@ WITHOUT_TESTS = {
     "defs/internals/threadless": "what it loads in a fork server is used in up/test_forks",
     "live/catch_up": "a step of live/test_session",
     "live/choice": "a step of live/test_session",
+    "live/follow_up": "a step of live/test_session",
     "live/pump": "a step of live/test_session",
     "live/update": "a step of live/test_session",
     "sources/testing/exchange": "the double under every test of the kit",

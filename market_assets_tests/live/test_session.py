@@ -8,16 +8,10 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from market_assets.config.sources import sources_of
 from market_assets.errors import SourceError
-from market_assets.live.pump import Gathered
-from market_assets.live.session import Session, StreamOptions
 from market_assets.market.clock import CLOCK_VARIABLE, present
-from market_assets.market.timer import PresentTimer
 from market_assets.practice.faults import Fault
 from market_assets.practice.stream_faults import StreamFault
-from market_assets.stream.stream import News, NewsKind
-from market_assets.work.run import Run, Trigger
 from market_assets_tests.support.live_ground import MINUTE, LiveGround, clock_text, live_ground
 
 
@@ -115,34 +109,6 @@ class TestWhatIsStored:
         # The second session ends the last state of the first; within one none is left out.
         assert states["since"][1:4].to_list() == states["ended_at"][:3].to_list()
         assert all(p50 <= p99 and dropped == 0 for p50, p99, dropped in lags)
-
-    @pytest.mark.parametrize(
-        ("kinds", "state"),
-        [
-            ([NewsKind.LOST, NewsKind.RECONNECTED], "live"),
-            ([NewsKind.LOST, NewsKind.RECONNECTED, NewsKind.LOST], "lost"),
-        ],
-    )
-    def test_of_what_came_at_once_the_last_counts(self, live, kinds, state):
-        session = Session(
-            live.store,
-            lambda: sources_of(live.universe, live.profile),
-            live.universe,
-            live.profile,
-            options=StreamOptions(),
-            timer=PresentTimer(),
-            stop=threading.Event(),
-            run=Run(trigger=Trigger.STREAM),
-        )
-        names = ("BTCUSDT", "ETHUSDT")
-        news = [
-            News(present() + place * MINUTE, kind, names, "it broke")
-            for place, kind in enumerate(kinds)
-        ]
-
-        session._hear({"vendor": Gathered(reconnected={*names}, news=news)})
-
-        assert {line.state for line in session._lines.values()} == {state}
 
     def test_what_is_made_of_candles_follows(self, live):
         live.keep(stream={"catch_up": "30m", "follow": "10s"})

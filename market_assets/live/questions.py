@@ -1,0 +1,150 @@
+"""For which symbols of a session REST is to be asked, when, and whose bars wait for the answer.
+
+What is asked, and how the answer is stored, is in `catch_up`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from concurrent.futures import Future, ThreadPoolExecutor
+    from datetime import datetime
+
+    from market_assets.config.settings import UpdateSettings
+    from market_assets.live.catch_up import CatchUp, CaughtUp
+    from market_assets.live.states import SymbolStreams
+
+_AGAIN = timedelta(seconds=30)
+_AGAIN_CAP = timedelta(minutes=5)
+"""The wait before REST is asked once more for bars that it did not give, and the longest one."""
+
+
+@dataclass
+class Question:
+    """That REST is to be asked for a symbol.
+
+    Attributes:
+        due_at: Not before this.
+        tries: How often it was asked in vain.
+    """
+
+    due_at: datetime
+    tries: int = 0
+
+
+class Questions:
+    """What REST is to be asked, one question after the other.
+
+    Args:
+        catch_up: Asks.
+        settings: When a bar is settled, and how often REST is asked where no stream serves.
+        step: The length of a bar.
+        now: When the session begins.
+
+    Attributes:
+        held: Symbols whose bars wait until REST was asked.
+        answered: When REST was asked for a symbol: what came before and waits is older than its
+            answer.
+    """
+
+    def __init__(
+        self, catch_up: CatchUp, settings: UpdateSettings, step: timedelta, now: datetime
+    ) -> None:
+        self.held: set[str] = set()
+        self.answered: dict[str, datetime] = {}
+        self._catch_up = catch_up
+        self._settings = settings
+        self._step = step
+        self._open: dict[str, Question] = {}
+        self._tries: dict[str, int] = {}
+        self._asking: Future[CaughtUp] | None = None
+        self._asked_at = now
+        """When that question was put that is under way, or was answered last."""
+
+    def hold(self, symbols: Iterable[str], now: datetime) -> None:
+        """Ask for symbols that are served anew; their bars wait for the answer."""
+        for symbol in symbols:
+            self.held.add(symbol)
+            self._open[symbol] = Question(now)
+
+    def add(self, symbols: Iterable[str], due_at: datetime) -> None:
+        """Ask for symbols, not before an instant; those that are to be asked for already stay."""
+        for symbol in symbols:
+            self._open.setdefault(symbol, Question(due_at))
+
+    def hurry(self) -> None:
+        """See `CatchUp.hurry`."""
+        self._catch_up.hurry()
+
+    def put(
+        self,
+        pool: ThreadPoolExecutor,
+        streams: SymbolStreams,
+        now: datetime,
+        wake: Callable[[], None],
+    ) -> None:
+        """Begin to ask REST for the symbols for which that is due, all at once.
+
+        Args:
+            pool: Where it is asked.
+            streams: How far these symbols have come.
+            now: The present instant.
+            wake: Called once there is an answer.
+        """
+        due = frozenset(symbol for symbol, ask in self._open.items() if ask.due_at <= now)
+        if not due or self._asking is not None:
+            return
+        self._tries = {symbol: self._open.pop(symbol).tries for symbol in due}
+        last_bars = {symbol: streams[symbol].last_bar for symbol in due}
+        self._asked_at = now
+        self._asking = pool.submit(self._catch_up.ask, last_bars, now)
+        self._asking.add_done_callback(lambda _: wake())
+
+        # A bar that closed just before a symbol was served is in no stream, and not settled yet.
+        settle = self._settings.settle
+        is_unsettled = now - settle < _floor(now, self._step)
+        for symbol in due & self.held if is_unsettled else ():
+            self._open[symbol] = Question(now + settle)
+
+    def answer(self, streams: SymbolStreams, now: datetime) -> CaughtUp | None:
+        """Take in what REST has given, and release the bars that have waited for it.
+
+        Args:
+            streams: How the symbols are streamed; what REST has given is noted there.
+            now: The present instant.
+
+        Returns:
+            What REST has given; None where there is no answer yet.
+        """
+        if self._asking is None or not self._asking.done():
+            return None
+        answer, self._asking = self._asking.result(), None
+        self.answered |= dict.fromkeys(answer.symbols, self._asked_at)
+        for symbol, newest in answer.newest.items():
+            stream = streams[symbol]
+            stream.last_bar = max(newest, stream.last_bar or newest)
+        # Those that were served anew once more meanwhile have to wait for the next answer.
+        released = (self.held & answer.symbols) - {
+            symbol for symbol, ask in self._open.items() if ask.due_at <= now
+        }
+        self.held -= released
+        for symbol in released:
+            streams[symbol].released_at = now
+        for symbol in answer.lacking:
+            tries = self._tries.get(symbol, 0)
+            wait = min(_AGAIN * 2**tries, _AGAIN_CAP)
+            self._open.setdefault(symbol, Question(now + wait, tries + 1))
+        # Nothing but REST brings these bars, also where no schedule of updates runs.
+        unserved = {symbol for symbol in answer.symbols if streams[symbol].is_unserved}
+        self.add(unserved, now + self._settings.every)
+        return answer
+
+
+def _floor(instant: datetime, step: timedelta) -> datetime:
+    """The last end of a bar of the day."""
+    begin = instant.replace(hour=0, minute=0, second=0, microsecond=0)
+    return begin + (instant - begin) // step * step

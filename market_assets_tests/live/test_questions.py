@@ -1,0 +1,147 @@
+"""When REST is asked for which symbols, and which bars wait for its answer."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from market_assets.config.settings import UpdateSettings
+from market_assets.live.catch_up import CaughtUp
+from market_assets.live.choice import Choice
+from market_assets.live.pump import Gathered
+from market_assets.live.questions import Questions
+from market_assets.live.states import SymbolStreams
+from market_assets.market.datasets import Dataset
+from market_assets.stream.health import Health
+
+NOW = datetime(2025, 3, 1, 12, 0, 30, tzinfo=UTC)
+SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
+BOTH = frozenset({"BTC", "ETH"})
+
+
+class Rest:
+    """What stands in for the catch-up, and for the pool: it answers when a test says so."""
+
+    def __init__(self) -> None:
+        self.asked: list[frozenset[str]] = []
+        self._answer: Future[CaughtUp] = Future()
+
+    def submit(self, _ask: object, last_bars: dict[str, object], _now: datetime) -> Future:
+        self.asked.append(frozenset(last_bars))
+        self._answer = Future()
+        return self._answer
+
+    def ask(self) -> None:
+        """Only named."""
+
+    def answer(self, **answer: object) -> None:
+        self._answer.set_result(CaughtUp(self.asked[-1], **answer))
+
+
+class Ground:
+    """Questions over two symbols, and a clock."""
+
+    def __init__(self) -> None:
+        choice = Choice(symbols={"vendor": {"btc": "BTC", "eth": "ETH"}})
+        self.streams = SymbolStreams(Dataset.labelled("crypto", "1m"), choice, NOW, str)
+        self.rest = Rest()
+        self.questions = Questions(self.rest, UpdateSettings(), MINUTE, NOW)
+        self.now = NOW
+
+    def put(self, after: timedelta = timedelta()) -> list[frozenset[str]]:
+        """Let a time pass and put what is due; what was put then."""
+        self.now += after
+        before = len(self.rest.asked)
+        self.questions.put(self.rest, self.streams, self.now, lambda: None)
+        return self.rest.asked[before:]
+
+    def answered(self, **answer: object) -> CaughtUp | None:
+        self.rest.answer(**answer)
+        return self.questions.answer(self.streams, self.now)
+
+
+@pytest.fixture
+def ground() -> Ground:
+    return Ground()
+
+
+def test_all_that_is_due_is_asked_at_once_and_one_question_after_the_other(ground):
+    ground.questions.add(["BTC", "ETH"], NOW)
+
+    assert ground.put() == [BOTH]
+    ground.questions.add(["BTC"], NOW)
+    assert ground.put(MINUTE) == []
+    ground.answered()
+    assert ground.put() == [{"BTC"}]
+
+
+def test_what_is_not_due_waits(ground):
+    ground.questions.add(["BTC"], NOW + 10 * SECOND)
+
+    assert ground.put(9 * SECOND) == []
+    assert ground.put(SECOND) == [{"BTC"}]
+
+
+def test_a_symbol_that_is_served_anew_is_held_until_there_is_an_answer(ground):
+    ground.questions.hold(["BTC"], NOW)
+    ground.put()
+    assert ground.questions.held == {"BTC"}
+
+    ground.now += SECOND
+    ground.answered(newest={"BTC": NOW - MINUTE})
+
+    assert ground.questions.held == set()
+    assert ground.streams["BTC"].released_at == ground.now
+    assert ground.streams["BTC"].last_bar == NOW - MINUTE
+    assert ground.questions.answered == {"BTC": NOW}
+
+
+def test_one_that_was_connected_once_more_meanwhile_stays_held(ground):
+    ground.questions.hold(["BTC"], NOW)
+    ground.put()
+    ground.questions.hold(["BTC"], NOW)
+
+    ground.answered()
+
+    assert ground.questions.held == {"BTC"}
+    assert ground.put() == [{"BTC"}]
+
+
+def test_a_bar_that_closed_just_before_is_asked_for_once_more_when_it_is_settled(ground):
+    ground.now = NOW.replace(minute=1, second=2)
+    ground.questions.hold(["BTC"], ground.now)
+    ground.put()
+    ground.answered()
+
+    assert ground.put(9 * SECOND) == []
+    assert ground.put(SECOND) == [{"BTC"}]
+
+
+def test_what_rest_does_not_give_is_asked_for_again_after_waits_that_double(ground):
+    ground.questions.add(["BTC"], NOW)
+    assert ground.put() == [{"BTC"}]
+
+    for wait in (30, 60, 120, 240, 300, 300):
+        ground.answered(lacking=frozenset({"BTC"}))
+        assert ground.put((wait - 1) * SECOND) == []
+        assert ground.put(SECOND) == [{"BTC"}]
+
+
+def test_a_symbol_that_no_stream_serves_is_asked_for_as_often_as_updates_would(ground):
+    refused = Gathered(health=Health(refused={"eth": "no"}))
+    ground.questions.add(ground.streams.hear("vendor", refused, NOW), NOW)
+    assert ground.put() == [{"ETH"}]
+
+    ground.answered()
+
+    assert ground.put(59 * SECOND) == []
+    assert ground.put(SECOND) == [{"ETH"}]
+
+
+def test_there_is_no_answer_before_one_was_given(ground):
+    assert ground.questions.answer(ground.streams, NOW) is None
+    ground.questions.add(["BTC"], NOW)
+    ground.put()
+    assert ground.questions.answer(ground.streams, NOW) is None

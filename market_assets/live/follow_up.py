@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from market_assets.config.universe import Profile, Universe
     from market_assets.live.update import Updated
+    from market_assets.market.timer import Timer
     from market_assets.store import Store
 
 log = logging.getLogger("market_assets.live")
@@ -30,7 +31,7 @@ class FollowUp:
         universe: Which datasets there are.
         profile: Whose candles.
         stop: Set when nothing more is to be made.
-        made_at: When something was made last.
+        timer: The session's time.
         is_behind: Whether candles have changed since.
     """
 
@@ -39,25 +40,28 @@ class FollowUp:
     profile: Profile
     _: KW_ONLY
     stop: threading.Event
-    made_at: datetime
+    timer: Timer
     is_behind: bool = False
     _making: Future[Updated] | None = field(default=None, init=False)
 
-    def step(self, pool: ThreadPoolExecutor, now: datetime) -> list[str]:
+    def __post_init__(self) -> None:
+        self._made_at = self.timer.seconds()
+
+    def step(self, pool: ThreadPoolExecutor) -> list[str]:
         """Have what is behind made, if it is time.
 
         Args:
             pool: Where it is made.
-            now: The present instant.
 
         Returns:
             What could not be made the last time, a sentence each.
         """
         errors = self._errors()
-        is_due = now - self.made_at >= self.profile.stream.follow
+        now = self.timer.seconds()
+        is_due = now - self._made_at >= self.profile.stream.follow.total_seconds()
         if self._making is None and self.is_behind and is_due and not self.stop.is_set():
-            self.is_behind, self.made_at = False, now
-            self._making = pool.submit(self._made, now)
+            self.is_behind, self._made_at = False, now
+            self._making = pool.submit(self._made, self.timer.now())
         return errors
 
     def _errors(self) -> list[str]:

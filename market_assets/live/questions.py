@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from market_assets.config.settings import UpdateSettings
     from market_assets.live.catch_up import CatchUp, CaughtUp
     from market_assets.live.states import SymbolStreams
+    from market_assets.market.timer import Timer
 
 _AGAIN = timedelta(seconds=30)
 _AGAIN_CAP = timedelta(minutes=5)
@@ -28,11 +29,11 @@ class Question:
     """That REST is to be asked for a symbol.
 
     Attributes:
-        due_at: Not before this.
+        due_at: Not before this, by the seconds of the session's timer.
         tries: How often it was asked in vain.
     """
 
-    due_at: datetime
+    due_at: float
     tries: int = 0
 
 
@@ -43,7 +44,7 @@ class Questions:
         catch_up: Asks.
         settings: When a bar is settled, and how often REST is asked where no stream serves.
         step: The length of a bar.
-        now: When the session begins.
+        timer: The session's time: waits go by its seconds, which no setting of a clock moves.
 
     Attributes:
         held: Symbols whose bars wait until REST was asked.
@@ -52,27 +53,29 @@ class Questions:
     """
 
     def __init__(
-        self, catch_up: CatchUp, settings: UpdateSettings, step: timedelta, now: datetime
+        self, catch_up: CatchUp, settings: UpdateSettings, step: timedelta, timer: Timer
     ) -> None:
         self.held: set[str] = set()
         self.answered: dict[str, datetime] = {}
         self._catch_up = catch_up
         self._settings = settings
         self._step = step
+        self._timer = timer
         self._open: dict[str, Question] = {}
         self._tries: dict[str, int] = {}
         self._asking: Future[CaughtUp] | None = None
-        self._asked_at = now
+        self._asked_at = timer.now()
         """When that question was put that is under way, or was answered last."""
 
-    def hold(self, symbols: Iterable[str], now: datetime) -> None:
+    def hold(self, symbols: Iterable[str]) -> None:
         """Ask for symbols that are served anew; their bars wait for the answer."""
         for symbol in symbols:
             self.held.add(symbol)
-            self._open[symbol] = Question(now)
+            self._open[symbol] = Question(self._timer.seconds())
 
-    def add(self, symbols: Iterable[str], due_at: datetime) -> None:
-        """Ask for symbols, not before an instant; those that are to be asked for already stay."""
+    def add(self, symbols: Iterable[str], after: timedelta = timedelta()) -> None:
+        """Ask for symbols after a time; those that are to be asked for already stay."""
+        due_at = self._timer.seconds() + after.total_seconds()
         for symbol in symbols:
             self._open.setdefault(symbol, Question(due_at))
 
@@ -81,23 +84,19 @@ class Questions:
         self._catch_up.hurry()
 
     def put(
-        self,
-        pool: ThreadPoolExecutor,
-        streams: SymbolStreams,
-        now: datetime,
-        wake: Callable[[], None],
+        self, pool: ThreadPoolExecutor, streams: SymbolStreams, wake: Callable[[], None]
     ) -> None:
         """Begin to ask REST for the symbols for which that is due, all at once.
 
         Args:
             pool: Where it is asked.
             streams: How far these symbols have come.
-            now: The present instant.
             wake: Called once there is an answer.
         """
-        due = frozenset(symbol for symbol, ask in self._open.items() if ask.due_at <= now)
+        due = self._due()
         if not due or self._asking is not None:
             return
+        now = self._timer.now()
         self._tries = {symbol: self._open.pop(symbol).tries for symbol in due}
         last_bars = {symbol: streams[symbol].last_bar for symbol in due}
         self._asked_at = now
@@ -107,15 +106,18 @@ class Questions:
         # A bar that closed just before a symbol was served is in no stream, and not settled yet.
         settle = self._settings.settle
         is_unsettled = now - settle < _floor(now, self._step)
-        for symbol in due & self.held if is_unsettled else ():
-            self._open[symbol] = Question(now + settle)
+        self.add(due & self.held if is_unsettled else (), settle)
 
-    def answer(self, streams: SymbolStreams, now: datetime) -> CaughtUp | None:
+    def _due(self) -> frozenset[str]:
+        """The symbols that are to be asked for now."""
+        now = self._timer.seconds()
+        return frozenset(symbol for symbol, ask in self._open.items() if ask.due_at <= now)
+
+    def answer(self, streams: SymbolStreams) -> CaughtUp | None:
         """Take in what REST has given, and release the bars that have waited for it.
 
         Args:
             streams: How the symbols are streamed; what REST has given is noted there.
-            now: The present instant.
 
         Returns:
             What REST has given; None where there is no answer yet.
@@ -128,19 +130,19 @@ class Questions:
             stream = streams[symbol]
             stream.last_bar = max(newest, stream.last_bar or newest)
         # Those that were served anew once more meanwhile have to wait for the next answer.
-        released = (self.held & answer.symbols) - {
-            symbol for symbol, ask in self._open.items() if ask.due_at <= now
-        }
+        released = (self.held & answer.symbols) - self._due()
         self.held -= released
+        now = self._timer.now()
         for symbol in released:
             streams[symbol].released_at = now
         for symbol in answer.lacking:
             tries = self._tries.get(symbol, 0)
             wait = min(_AGAIN * 2**tries, _AGAIN_CAP)
-            self._open.setdefault(symbol, Question(now + wait, tries + 1))
+            due_at = self._timer.seconds() + wait.total_seconds()
+            self._open.setdefault(symbol, Question(due_at, tries + 1))
         # Nothing but REST brings these bars, also where no schedule of updates runs.
         unserved = {symbol for symbol in answer.symbols if streams[symbol].is_unserved}
-        self.add(unserved, now + self._settings.every)
+        self.add(unserved, self._settings.every)
         return answer
 
 

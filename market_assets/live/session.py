@@ -60,8 +60,8 @@ _LOOK = 0.5
 _PATIENCE = timedelta(seconds=3)
 """How long a commit waits for the store before the bars go back to the buffer."""
 
-_NOTE_EVERY = timedelta(seconds=10)
-"""How often `ops.streams` is written while no bar is stored."""
+_NOTE_EVERY = 10.0
+"""Seconds after which `ops.streams` is written while no bar is stored."""
 
 
 @dataclass(frozen=True)
@@ -170,11 +170,13 @@ class Session:
             stop=self.stop,
             memory=memory,
         )
-        self._questions = Questions(catch_up, self.profile.update, self._timeframe.duration, now)
-        self._follow_up = FollowUp(
-            self.store, self.universe, self.profile, stop=self.stop, made_at=now
+        self._questions = Questions(
+            catch_up, self.profile.update, self._timeframe.duration, self.timer
         )
-        self._noted_at = now
+        self._follow_up = FollowUp(
+            self.store, self.universe, self.profile, stop=self.stop, timer=self.timer
+        )
+        self._noted_at = self.timer.seconds()
         self._ended: dict[str, str] = {}
         self._lags = Lags(self._timeframe.duration)
         self._dropped = 0
@@ -190,7 +192,7 @@ class Session:
             Pump(self._sources(), self._settings.buffer) as pump,
         ):
             is_stopped = False
-            reported_at = self.timer.now()
+            reported_at = self.timer.seconds()
             while not pump.is_over:
                 gathered = pump.gathered(_LOOK)
                 self._hear(gathered)
@@ -200,12 +202,12 @@ class Session:
                     self._questions.hurry()
                 self._collect()
                 if not is_stopped:
-                    self._questions.put(pool, self._streams, self.timer.now(), pump.wake)
+                    self._questions.put(pool, self._streams, pump.wake)
                 outcomes = self._commit(pump)
-                self._news += self._follow_up.step(pool, self.timer.now())
-                is_due = self.timer.now() - reported_at >= _NOTE_EVERY
+                self._news += self._follow_up.step(pool)
+                is_due = self.timer.seconds() - reported_at >= _NOTE_EVERY
                 if outcomes or self._news or is_due:
-                    reported_at = self.timer.now()
+                    reported_at = self.timer.seconds()
                     yield self._report(pump, outcomes)
             yield self._end(pump)
         if self._ended.keys() >= self._choice.symbols.keys() and not self.stop.is_set():
@@ -252,14 +254,14 @@ class Session:
     def _hear(self, gathered: Mapping[str, Gathered]) -> None:
         """Take in what the streams have said beside bars."""
         now = self.timer.now()
-        settled = now + self.profile.update.settle
         for source, report in gathered.items():
             names = self._choice.symbols[source]
             refused = self._streams.hear(source, report, now)
-            self._questions.hold((names[name] for name in report.reconnected), now)
+            self._questions.hold(names[name] for name in report.reconnected)
             # What has closed this moment REST has after a while only.
-            self._questions.add((names[name] for name in report.doubtful), settled)
-            self._questions.add(refused, now)
+            doubtful = [names[name] for name in report.doubtful]
+            self._questions.add(doubtful, self.profile.update.settle)
+            self._questions.add(refused)
             for news in report.news:
                 words = self.universe.redact(news.words)
                 self._news.append(f"{source} {news.kind.value}: {words}")
@@ -270,11 +272,11 @@ class Session:
         words = self._ended[source] = self.universe.redact(fault_words(fault))
         log.warning("%s", words)
         self._news.append(words)
-        self._questions.add(self._streams.fail(source, now, words), now)
+        self._questions.add(self._streams.fail(source, now, words))
 
     def _collect(self) -> None:
         """Take in what REST has given."""
-        answer = self._questions.answer(self._streams, self.timer.now())
+        answer = self._questions.answer(self._streams)
         if answer is None:
             return
         self._totals["caught_up"] += answer.new
@@ -294,7 +296,7 @@ class Session:
         now = self.timer.now()
         self._count_dropped(pump, now)
         if not parts:
-            if now - self._noted_at >= _NOTE_EVERY:
+            if self.timer.seconds() - self._noted_at >= _NOTE_EVERY:
                 self._note_alone()
             return []
 
@@ -316,7 +318,7 @@ class Session:
             raise
         self._streams.forget_past()
         self._news += self._fill.unusable.values()
-        self._questions.add([*self._fill.unusable, *self._fill.overtaken], now)
+        self._questions.add([*self._fill.unusable, *self._fill.overtaken])
         stored_at = self.timer.now()
         for part in parts:
             names = self._choice.symbols[part.source]
@@ -353,7 +355,7 @@ class Session:
 
     def _note_alone(self) -> None:
         """Write how the streams are, without a bar; a busy store is no fault."""
-        self._noted_at = self.timer.now()
+        self._noted_at = self.timer.seconds()
         try:
             purpose = f"noting how streams of {self.profile.name} are"
             with self.store.writing(purpose, patience=_PATIENCE) as transaction:
@@ -364,7 +366,7 @@ class Session:
 
     def _note(self, transaction: Transaction, parts: Sequence[Streamed] = ()) -> None:
         """Write how the streams are, with the bars that are stored in the same transaction."""
-        now = self._noted_at = self.timer.now()
+        self._noted_at = self.timer.seconds()
         newest: dict[str, datetime] = {}
         for part in parts:
             names = self._choice.symbols[part.source]
@@ -373,7 +375,7 @@ class Session:
             *(self._lags.at(0.5), self._lags.at(0.99)),
             *(self._dropped, stored(self._dropped_at)),
         )
-        self._streams.note(transaction, now, newest=newest, of_session=of_session)
+        self._streams.note(transaction, self.timer.now(), newest=newest, of_session=of_session)
 
     # Reports -------------------------------------------------------------------------------------
 

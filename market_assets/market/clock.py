@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import os
 import re
+import sys
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -19,6 +21,9 @@ from functools import lru_cache
 from market_assets.errors import ClockError
 
 CLOCK_VARIABLE = "MARKET_ASSETS_CLOCK"
+
+# Both go on while the machine sleeps, as its connections do not.
+_STEADY = time.CLOCK_BOOTTIME if sys.platform == "linux" else time.CLOCK_MONOTONIC
 
 
 @dataclass(frozen=True)
@@ -83,6 +88,11 @@ def speed() -> float:
     """How many seconds of `present` pass in one of the machine's."""
     text = os.environ.get(CLOCK_VARIABLE)
     return fast_clock(text).speed if text else 1.0
+
+
+def elapsed() -> float:
+    """Seconds of `present` since some instant; setting the machine's clock does not move it."""
+    return time.clock_gettime(_STEADY) * speed()
 
 
 @lru_cache(maxsize=1)

@@ -32,11 +32,10 @@ from market_assets.sources.streaming import (
     Trade,
 )
 from market_assets.stream.listener import Ending
-from market_assets.stream.waits import first_of, seconds_between
+from market_assets.stream.waits import first_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
 
     from websockets.asyncio.client import ClientConnection
 
@@ -98,7 +97,7 @@ class Connection:
         self._unanswered = dict.fromkeys(symbols)
         self._again: dict[str, float] = {}
         """By symbol that was refused for now, when it is asked for again."""
-        self._opened_at = self._heard_at = self._asked_at = self._pinged_at = timer.now()
+        self._opened_at = self._heard_at = self._asked_at = self._pinged_at = timer.seconds()
 
     async def run(self) -> Ending:
         """Serve until the connection ends, and say why it did. A cancellation closes it."""
@@ -129,14 +128,15 @@ class Connection:
         )
 
     async def _serve(self, socket: ClientConnection) -> Ending:
-        self._opened_at = self._heard_at = self._asked_at = self._pinged_at = self._timer.now()
+        self._opened_at = self._heard_at = self._asked_at = self._pinged_at = self._timer.seconds()
         self._ask([*self.symbols])
         return await first_of(self._read(socket), self._write(socket), self._watch())
 
     async def _read(self, socket: ClientConnection) -> Ending:
         try:
             async for frame in socket:
-                self._heard_at = self._timer.now()
+                self._heard_at = self._timer.seconds()
+                self._now = to_micros(self._timer.now())
                 self._listener.count_frame()
                 for event in self._stream.read(frame):
                     ending = self._hear(event)
@@ -151,7 +151,7 @@ class Connection:
         try:
             while True:
                 await socket.send(await self._outbox.get())
-                self._asked_at = self._timer.now()
+                self._asked_at = self._timer.seconds()
                 await self._timer.sleep(pause)
         except ConnectionClosed as error:
             return Ending(f"the connection broke: {printable(str(error))}")
@@ -167,7 +167,7 @@ class Connection:
             case Candle() | Trade():
                 self._hear_data(event)
             case Beat():
-                self._listener.hear(event, to_micros(self._heard_at))
+                self._listener.hear(event, self._now)
             case Subscribed(symbols):
                 self._accept(symbols)
             case Refused(symbols, words, permanent):
@@ -188,14 +188,14 @@ class Connection:
             self._accept((event.symbol,))
         if self._silence.hear(event.symbol, self._heard_at):
             self._listener.break_silence(event.symbol)
-        self._listener.hear(event, to_micros(self._heard_at))
+        self._listener.hear(event, self._now)
 
     def _accept(self, symbols: Sequence[str]) -> None:
         accepted = [symbol for symbol in symbols if symbol in self._unanswered]
         for symbol in accepted:
             del self._unanswered[symbol]
         self._silence.begin(accepted, self._heard_at)
-        self._listener.accept(accepted, to_micros(self._heard_at))
+        self._listener.accept(accepted, self._now)
         self._is_answered()
 
     def _refuse(self, symbols: Sequence[str], words: str, *, permanent: bool) -> Ending | None:
@@ -214,7 +214,7 @@ class Connection:
             if permanent:
                 del self.symbols[symbol]
             else:
-                self._again[symbol] = self._heard_at.timestamp() + self._limits.backoff_cap
+                self._again[symbol] = self._heard_at + self._limits.backoff_cap
         if permanent:
             self._silence.end(asked)
         self._listener.refuse(asked, words, permanent=permanent)
@@ -232,24 +232,24 @@ class Connection:
     async def _watch(self) -> Ending:
         while True:
             await self._timer.sleep(_LOOK)
-            now = self._timer.now()
+            now = self._timer.seconds()
             ending = self._idle(now) or self._no_answer(now) or self._no_candles(now)
             if ending is not None:
                 return ending
             self._ask_again(now)
             self._ping(now)
-            if self._life is not None and seconds_between(self._opened_at, now) >= self._life:
+            if self._life is not None and now - self._opened_at >= self._life:
                 self._life = None
                 self._listener.warn("its time is nearly over")
                 self.leaving.set()
 
-    def _idle(self, now: datetime) -> Ending | None:
+    def _idle(self, now: float) -> Ending | None:
         longest = self._limits.idle or self._stream.traits.idle
-        quiet = seconds_between(self._heard_at, now)
+        quiet = now - self._heard_at
         return Ending(f"no frame for {quiet:.0f} s") if quiet > longest else None
 
-    def _no_answer(self, now: datetime) -> Ending | None:
-        is_due = self._outbox.empty() and seconds_between(self._asked_at, now) > self._limits.answer
+    def _no_answer(self, now: float) -> Ending | None:
+        is_due = self._outbox.empty() and now - self._asked_at > self._limits.answer
         if not self._unanswered or not is_due:
             return None
         words = f"no answer to the subscription within {self._limits.answer:g} s"
@@ -258,11 +258,11 @@ class Connection:
         silent = [*self._unanswered]
         self._unanswered.clear()
         self._listener.refuse(silent, words, permanent=False)
-        self._again |= dict.fromkeys(silent, now.timestamp() + self._limits.backoff_cap)
+        self._again |= dict.fromkeys(silent, now + self._limits.backoff_cap)
         self._is_answered()
         return None
 
-    def _no_candles(self, now: datetime) -> Ending | None:
+    def _no_candles(self, now: float) -> Ending | None:
         due = [symbol for symbol in self._silence.due(now) if symbol in self.symbols]
         if not due:
             return None
@@ -274,16 +274,16 @@ class Connection:
         self._ask(due)
         return None
 
-    def _ask_again(self, now: datetime) -> None:
-        due = [symbol for symbol, instant in self._again.items() if instant <= now.timestamp()]
+    def _ask_again(self, now: float) -> None:
+        due = [symbol for symbol, instant in self._again.items() if instant <= now]
         for symbol in due:
             del self._again[symbol]
         self._unanswered |= dict.fromkeys(due)
         self._ask(due)
 
-    def _ping(self, now: datetime) -> None:
+    def _ping(self, now: float) -> None:
         every = self._stream.traits.ping
-        if every is not None and seconds_between(self._pinged_at, now) >= every:
+        if every is not None and now - self._pinged_at >= every:
             self._pinged_at = now
             self._outbox.put_nowait(self._stream.ping())
 

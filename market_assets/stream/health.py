@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from datetime import datetime
 
     from market_assets.stream.bars import Bar
 
@@ -151,7 +150,7 @@ class Silence:
     """Which symbols have no candles though they should. Heartbeats are no candles.
 
     A symbol that stays silent is named after twice the time, and so on: a quiet market is not asked
-    for again and again.
+    for again and again. Times are seconds of a clock that never goes back.
 
     Args:
         step: Seconds of a bar.
@@ -171,11 +170,11 @@ class Silence:
         """The symbols that have been named and have no candle since."""
         return set(self._patience)
 
-    def begin(self, symbols: Iterable[str], now: datetime) -> None:
+    def begin(self, symbols: Iterable[str], now: float) -> None:
         """Wait for candles of these symbols from now on."""
         for symbol in symbols:
             bars = self._patience.get(symbol, self._bars)
-            self._deadline[symbol] = now.timestamp() + bars * self._step
+            self._deadline[symbol] = now + bars * self._step
 
     def end(self, symbols: Iterable[str]) -> None:
         """Wait no longer for these symbols."""
@@ -183,17 +182,16 @@ class Silence:
             self._deadline.pop(symbol, None)
             self._patience.pop(symbol, None)
 
-    def hear(self, symbol: str, now: datetime) -> bool:
+    def hear(self, symbol: str, now: float) -> bool:
         """Note a candle of a symbol; True where it had been named as silent."""
-        self._deadline[symbol] = now.timestamp() + self._bars * self._step
+        self._deadline[symbol] = now + self._bars * self._step
         return self._patience.pop(symbol, None) is not None
 
-    def due(self, now: datetime) -> list[str]:
+    def due(self, now: float) -> list[str]:
         """Name the symbols that have been silent for too long."""
-        instant = now.timestamp()
-        symbols = [symbol for symbol, deadline in self._deadline.items() if deadline <= instant]
+        symbols = [symbol for symbol, deadline in self._deadline.items() if deadline <= now]
         for symbol in symbols:
             bars = min(2 * self._patience.get(symbol, self._bars), self._LONGEST)
             self._patience[symbol] = bars
-            self._deadline[symbol] = instant + bars * self._step
+            self._deadline[symbol] = now + bars * self._step
         return symbols

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from market_assets.stream.connection import Connection
-from market_assets.stream.waits import seconds_between, until_any
+from market_assets.stream.waits import until_any
 
 if TYPE_CHECKING:
     import random
@@ -77,12 +77,12 @@ class Line:
         failures = 0
         while True:
             await self._pass_gate()
-            opened_at = self._timer.now()
+            opened_at = self._timer.seconds()
             ending = await self._hold(self._start())
             self._listener.lose(self._symbols, ending)
             if ending.is_final:
                 return ending
-            is_steady = seconds_between(opened_at, self._timer.now()) >= self._limits.steady
+            is_steady = self._timer.seconds() - opened_at >= self._limits.steady
             failures = 0 if is_steady else failures + 1
             await self._timer.sleep(max(ending.wait, self._jitter(failures)))
 
@@ -144,7 +144,7 @@ class Line:
         return None
 
     async def _pass_gate(self) -> None:
-        while (wait := self._gate.wait(self._timer.now())) > 0:
+        while (wait := self._gate.wait(self._timer.seconds())) > 0:
             await self._timer.sleep(wait)
 
     def _jitter(self, failures: int) -> float:

@@ -16,7 +16,6 @@ import asyncio
 import random
 from collections import Counter, deque
 from dataclasses import dataclass
-from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Self
 
@@ -233,7 +232,7 @@ class Stream:
             SourceError: Another attempt cannot help: the address is wrong, or every symbol is
                 refused. What came before has been given.
         """
-        begun_at = self._timer.now()
+        begun_at = self._timer.seconds()
         while True:
             ending = self._ending()
             if ending is not None or self._stopping.is_set() or not self._pulse(begun_at):
@@ -342,20 +341,20 @@ class Stream:
                 wait.cancel()
             await asyncio.gather(*waits, return_exceptions=True)
 
-    def _pulse(self, begun_at: datetime) -> float:
+    def _pulse(self, begun_at: float) -> float:
         """The seconds until a batch is given even if nothing comes; 0 once the time is over."""
         total = self._limits.total
         if total is None:
             return self._limits.pulse
-        left = (begun_at + total - self._timer.now()) / timedelta(seconds=1)
+        left = begun_at + total.total_seconds() - self._timer.seconds()
         return max(0.0, min(self._limits.pulse, left))
 
     async def _gather(self) -> None:
         """Wait until a burst is over: the bars of all symbols close at once."""
-        until = self._timer.now() + timedelta(seconds=self._limits.gather)
+        until = self._timer.seconds() + self._limits.gather
         while self._waiting and not self._is_whole.is_set() and not self._stopping.is_set():
             kept = self._kept
-            left = (until - self._timer.now()) / timedelta(seconds=1)
+            left = until - self._timer.seconds()
             if left <= 0 or self._ending() is not None:
                 return
             await self._stir(self._is_whole, min(self._limits.lull, left))

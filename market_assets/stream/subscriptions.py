@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
 
     from market_assets.sources.streaming import StreamTraits
 
@@ -45,12 +44,15 @@ class Gate:
         self._seconds = seconds
         self._passed: deque[float] = deque(maxlen=most)
 
-    def wait(self, now: datetime) -> float:
-        """The seconds until one more may be opened; 0 opens it."""
-        instant = now.timestamp()
+    def wait(self, now: float) -> float:
+        """The seconds until one more may be opened; 0 opens it.
+
+        Args:
+            now: Seconds of a clock that never goes back.
+        """
         if len(self._passed) == self._most:
-            wait = self._passed[0] + self._seconds - instant
+            wait = self._passed[0] + self._seconds - now
             if wait > 0:
                 return wait
-        self._passed.append(instant)
+        self._passed.append(now)
         return 0.0

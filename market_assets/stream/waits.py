@@ -1,14 +1,12 @@
-"""Waits for the first of several things, and the seconds between two instants."""
+"""Waits for the first of several things."""
 
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Coroutine
-    from datetime import datetime
 
     from market_assets.stream.listener import Ending
 
@@ -38,8 +36,3 @@ async def _end(tasks: Collection[asyncio.Task[Any]]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def seconds_between(start: datetime, end: datetime) -> float:
-    """The seconds from one instant to another."""
-    return (end - start) / timedelta(seconds=1)

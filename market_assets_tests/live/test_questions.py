@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from concurrent.futures import Future
 from datetime import UTC, datetime, timedelta
 
@@ -15,6 +16,7 @@ from market_assets.live.questions import Questions
 from market_assets.live.states import SymbolStreams
 from market_assets.market.datasets import Dataset
 from market_assets.stream.health import Health
+from market_assets_tests.support.manual_timer import ManualTimer
 
 NOW = datetime(2025, 3, 1, 12, 0, 30, tzinfo=UTC)
 SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
@@ -47,19 +49,22 @@ class Ground:
         choice = Choice(symbols={"vendor": {"btc": "BTC", "eth": "ETH"}})
         self.streams = SymbolStreams(Dataset.labelled("crypto", "1m"), choice, NOW, str)
         self.rest = Rest()
-        self.questions = Questions(self.rest, UpdateSettings(), MINUTE, NOW)
-        self.now = NOW
+        self.timer = ManualTimer(NOW)
+        self.questions = Questions(self.rest, UpdateSettings(), MINUTE, self.timer)
+
+    def pass_time(self, time: timedelta) -> None:
+        asyncio.run(self.timer.advance(time.total_seconds()))
 
     def put(self, after: timedelta = timedelta()) -> list[frozenset[str]]:
         """Let a time pass and put what is due; what was put then."""
-        self.now += after
+        self.pass_time(after)
         before = len(self.rest.asked)
-        self.questions.put(self.rest, self.streams, self.now, lambda: None)
+        self.questions.put(self.rest, self.streams, lambda: None)
         return self.rest.asked[before:]
 
     def answered(self, **answer: object) -> CaughtUp | None:
         self.rest.answer(**answer)
-        return self.questions.answer(self.streams, self.now)
+        return self.questions.answer(self.streams)
 
 
 @pytest.fixture
@@ -68,40 +73,40 @@ def ground() -> Ground:
 
 
 def test_all_that_is_due_is_asked_at_once_and_one_question_after_the_other(ground):
-    ground.questions.add(["BTC", "ETH"], NOW)
+    ground.questions.add(["BTC", "ETH"])
 
     assert ground.put() == [BOTH]
-    ground.questions.add(["BTC"], NOW)
+    ground.questions.add(["BTC"])
     assert ground.put(MINUTE) == []
     ground.answered()
     assert ground.put() == [{"BTC"}]
 
 
 def test_what_is_not_due_waits(ground):
-    ground.questions.add(["BTC"], NOW + 10 * SECOND)
+    ground.questions.add(["BTC"], 10 * SECOND)
 
     assert ground.put(9 * SECOND) == []
     assert ground.put(SECOND) == [{"BTC"}]
 
 
 def test_a_symbol_that_is_served_anew_is_held_until_there_is_an_answer(ground):
-    ground.questions.hold(["BTC"], NOW)
+    ground.questions.hold(["BTC"])
     ground.put()
     assert ground.questions.held == {"BTC"}
 
-    ground.now += SECOND
+    ground.pass_time(SECOND)
     ground.answered(newest={"BTC": NOW - MINUTE})
 
     assert ground.questions.held == set()
-    assert ground.streams["BTC"].released_at == ground.now
+    assert ground.streams["BTC"].released_at == NOW + SECOND
     assert ground.streams["BTC"].last_bar == NOW - MINUTE
     assert ground.questions.answered == {"BTC": NOW}
 
 
 def test_one_that_was_connected_once_more_meanwhile_stays_held(ground):
-    ground.questions.hold(["BTC"], NOW)
+    ground.questions.hold(["BTC"])
     ground.put()
-    ground.questions.hold(["BTC"], NOW)
+    ground.questions.hold(["BTC"])
 
     ground.answered()
 
@@ -110,8 +115,8 @@ def test_one_that_was_connected_once_more_meanwhile_stays_held(ground):
 
 
 def test_a_bar_that_closed_just_before_is_asked_for_once_more_when_it_is_settled(ground):
-    ground.now = NOW.replace(minute=1, second=2)
-    ground.questions.hold(["BTC"], ground.now)
+    ground.pass_time(32 * SECOND)
+    ground.questions.hold(["BTC"])
     ground.put()
     ground.answered()
 
@@ -120,7 +125,7 @@ def test_a_bar_that_closed_just_before_is_asked_for_once_more_when_it_is_settled
 
 
 def test_what_rest_does_not_give_is_asked_for_again_after_waits_that_double(ground):
-    ground.questions.add(["BTC"], NOW)
+    ground.questions.add(["BTC"])
     assert ground.put() == [{"BTC"}]
 
     for wait in (30, 60, 120, 240, 300, 300):
@@ -131,7 +136,7 @@ def test_what_rest_does_not_give_is_asked_for_again_after_waits_that_double(grou
 
 def test_a_symbol_that_no_stream_serves_is_asked_for_as_often_as_updates_would(ground):
     refused = Gathered(health=Health(refused={"eth": "no"}))
-    ground.questions.add(ground.streams.hear("vendor", refused, NOW), NOW)
+    ground.questions.add(ground.streams.hear("vendor", refused, NOW))
     assert ground.put() == [{"ETH"}]
 
     ground.answered()
@@ -141,7 +146,19 @@ def test_a_symbol_that_no_stream_serves_is_asked_for_as_often_as_updates_would(g
 
 
 def test_there_is_no_answer_before_one_was_given(ground):
-    assert ground.questions.answer(ground.streams, NOW) is None
-    ground.questions.add(["BTC"], NOW)
+    assert ground.questions.answer(ground.streams) is None
+    ground.questions.add(["BTC"])
     ground.put()
-    assert ground.questions.answer(ground.streams, NOW) is None
+    assert ground.questions.answer(ground.streams) is None
+
+
+@pytest.mark.parametrize("change", [-timedelta(days=365), timedelta(days=365)])
+def test_a_clock_that_is_set_moves_no_question(ground, change):
+    ground.questions.add(["BTC"])
+    ground.put()
+    ground.answered(lacking=frozenset({"BTC"}))
+
+    ground.timer.set(change)
+
+    assert ground.put(29 * SECOND) == []
+    assert ground.put(SECOND) == [{"BTC"}]

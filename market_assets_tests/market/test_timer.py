@@ -30,6 +30,19 @@ def test_a_wait_is_shorter_where_the_clock_runs_fast(monkeypatch):
     assert speed() == 36_000
 
 
+def test_seconds_run_as_fast_as_the_clock_and_go_by_no_time_of_day(monkeypatch):
+    text = "2025-12-01T00:00:00Z@2026-11-30T03:00:00Z*{}"
+    monkeypatch.setenv(CLOCK_VARIABLE, text.format(36000))
+    timer = PresentTimer()
+    began = timer.seconds()
+
+    # The same speed over another day: as a clock that is set back.
+    monkeypatch.setenv(CLOCK_VARIABLE, text.format(36000).replace("12-01", "01-01"))
+    asyncio.run(timer.sleep(360))
+
+    assert 300 <= timer.seconds() - began < 36_000 * 60
+
+
 @pytest.mark.parametrize("seconds", [0, -5])
 def test_a_wait_that_is_over_is_none(seconds):
     asyncio.run(PresentTimer().sleep(seconds))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import time
+from datetime import timedelta
 
 import pytest
 
@@ -71,6 +72,19 @@ async def test_a_connection_without_a_frame_is_replaced(name):
             bars = ground.bars(symbol)
             assert bars == ground.true_bars(symbol, bars)
             assert {4, 5} <= set(bars)
+
+
+@run
+async def test_a_clock_that_is_set_back_hides_no_dead_connection():
+    fault = StreamFault(fault="silence", start=at(70))
+    async with streaming("binance", fault) as ground:
+        await ground.connected()
+        await ground.timer.advance(75)
+        ground.timer.set(-timedelta(days=1))
+        await ground.timer.advance(120)
+
+        assert any("no frame for" in words for words in ground.told(NewsKind.LOST))
+        assert ground.health.reconnects >= 1
 
 
 @pytest.mark.parametrize("name", ["bybit", "bitfinex", "kraken", "coinbase"])

@@ -25,11 +25,19 @@ class ManualTimer:
 
     def __init__(self, now: datetime = START) -> None:
         self._now = now
+        self._set = timedelta()
         self._order = count()
         self._sleepers: list[tuple[datetime, int, asyncio.Future[None]]] = []
 
     def now(self) -> datetime:
-        return self._now
+        return self._now + self._set
+
+    def seconds(self) -> float:
+        return (self._now - START).total_seconds()
+
+    def set(self, change: timedelta) -> None:
+        """Set the clock forward or back, as somebody sets that of a machine: no time passes."""
+        self._set += change
 
     async def sleep(self, seconds: float) -> None:
         if seconds <= 0:

@@ -30,7 +30,7 @@ class UniverseError(MarketAssetsError):
 
 
 class ClockError(MarketAssetsError):
-    """The environment sets a clock that cannot be read."""
+    """The environment sets a clock that cannot be read, or the store contradicts the machine's."""
 
 
 class CalendarError(MarketAssetsError):

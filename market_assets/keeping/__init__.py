@@ -1,5 +1,6 @@
 """What bookkeeping costs and what is removed of it: pure values, and the files of a home folder."""
 
+from market_assets.keeping.clock import check_clock, last_prune, note_prune
 from market_assets.keeping.files import files_of, prune_files
 from market_assets.keeping.parts import (
     Advice,
@@ -18,8 +19,11 @@ __all__ = [
     "Removed",
     "advice",
     "by_age",
+    "check_clock",
     "files_of",
     "halves",
+    "last_prune",
+    "note_prune",
     "prune_files",
     "size_words",
     "spread",

@@ -20,6 +20,12 @@ def prune(
         bool,
         typer.Option("--dry-run", help="Only say what would be removed."),
     ] = False,
+    trust_clock: Annotated[
+        bool,
+        typer.Option(
+            "--trust-clock", help="Believe the clock, though no candle and no prune is as new."
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Remove what is older than the universe's retention, and make the files shorter.
@@ -27,7 +33,7 @@ def prune(
     It is safe beside a running `up`, which does the same once a day.
     """
     with keeper_here(quiet=as_json) as keeper:
-        removed = keeper.prune(dry_run=dry_run)
+        removed = keeper.prune(dry_run=dry_run, trust_clock=trust_clock)
         freed = 0 if dry_run else keeper.compact()
     if as_json:
         answer = {

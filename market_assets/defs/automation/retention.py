@@ -7,7 +7,7 @@ without postponed ones.
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -25,13 +25,17 @@ from market_assets.keeping import (
     Removed,
     advice,
     by_age,
+    check_clock,
     files_of,
     halves,
+    last_prune,
+    note_prune,
     prune_files,
     size_words,
     spread,
 )
 from market_assets.keeping.files import COPIES, EVENTS, LAKE, OTHER, STORE, TICKS
+from market_assets.market.timeframes import Window
 
 with late_imports():
     from market_assets.defs.automation.databases import compact_databases, databases
@@ -39,6 +43,8 @@ with late_imports():
     from market_assets.expiry import Expiry, ops_of
     from market_assets.store import Store
 
+
+_LONG_AGO = datetime(1800, 1, 1, tzinfo=UTC)
 
 EVERY = timedelta(days=1)
 """How often the schedule ticks."""
@@ -85,22 +91,29 @@ class Keeper:
         self,
         *,
         dry_run: bool = False,
+        trust_clock: bool = False,
         go_on: Callable[[], bool] = lambda: True,
     ) -> list[Removed]:
         """Remove what is old; its files are not made shorter by that.
 
         Args:
             dry_run: Say what would be removed, and remove nothing.
+            trust_clock: Believe the clock, though nothing in the home speaks for it.
             go_on: Asked between batches; where it says no, the rest is left to the next time.
 
         Raises:
+            ClockError: Nothing speaks for the clock: nothing was removed.
             ExportError: What is to be archived could not be: nothing of it was removed.
             StoreError: The store stayed busy, or another prune of this home is under way.
         """
+        if not trust_clock:
+            self._check_clock()
         if dry_run:
             return self._prune(dry_run=True, go_on=go_on)
         with self._alone():
-            return self._prune(dry_run=False, go_on=go_on)
+            removed = self._prune(dry_run=False, go_on=go_on)
+            note_prune(self._home, self._clock())
+            return removed
 
     def compact(self) -> int:
         """Make the files shorter that are free for a large part; returns how many bytes they are.
@@ -162,6 +175,30 @@ class Keeper:
         for name, _, shorter in halves(self._settings):
             freed[name] = _bytes(self._bookkeeping(shorter, dry_run=True)) - now
         return advice(freed, self._settings)
+
+    def _check_clock(self) -> None:
+        """Make sure that the store does not contradict the clock.
+
+        Raises:
+            ClockError: It does.
+        """
+        now = self._clock()
+        ever = Window(_LONG_AGO, now + EVERY)
+        profiles = self._universe.profiles.values()
+        fetched = [
+            profile.candles(timeframe)
+            for profile in profiles
+            for timeframe in profile.timeframes.fetch
+        ]
+        with self._store.reading("looking for the newest candle") as view:
+            opens = [
+                view.candles.newest_open(dataset, ever)
+                for dataset in fetched
+                if view.candles.has(dataset)
+            ]
+            mark = view.mark()
+        candle = max(filter(None, opens), default=None)
+        check_clock(now, candle, last_prune(self._home) or mark.committed_at)
 
     def _prune(self, *, dry_run: bool, go_on: Callable[[], bool]) -> list[Removed]:
         removed = self._bookkeeping(self._settings, dry_run=dry_run, go_on=go_on)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import dagster as dg
 import pytest
 
 from market_assets.defs.automation.retention import Keeper
+from market_assets.errors import ClockError
 from market_assets.market.timeframes import Timeframe
 from market_assets_tests.defs.automation.test_repair import Daemon, asked, reason
 from market_assets_tests.defs.automation.test_retention import schedule
@@ -143,3 +144,35 @@ def test_the_daily_tick_removes_them_and_says_so(ground: Ground, vendor: Vendor)
         result = schedule(ground).evaluate_tick(context)
     assert "192 rows of kept.candles_1h" in result.skip_message
     assert stored(ground) == LEFT
+
+
+def test_a_clock_a_year_ahead_removes_nothing_and_is_told(ground: Ground, vendor: Vendor) -> None:
+    filled(ground, vendor())
+    keeper(ground).prune()
+    right = ground.clock.now()
+    ground.move_clock(right + timedelta(days=365))
+    # Whoever writes now stamps it with the wrong clock.
+    ground.run("1d")
+
+    with pytest.raises(ClockError, match="days older: the newest candle is of 2025-02-09 23:00Z"):
+        keeper(ground).prune(dry_run=True)
+    with pytest.raises(ClockError, match="Nothing was removed"):
+        keeper(ground).prune()
+    assert stored(ground) == LEFT
+
+    ground.move_clock(right + timedelta(days=1))
+    keeper(ground).prune()
+    assert stored(ground) == LEFT[1:]
+
+
+def test_a_clock_that_nothing_speaks_for_is_believed_if_somebody_says_so(
+    ground: Ground, vendor: Vendor
+) -> None:
+    filled(ground, vendor())
+    keeper(ground).prune()
+    ground.move_clock(ground.clock.now() + timedelta(days=365))
+
+    keeper(ground).prune(trust_clock=True)
+
+    assert stored(ground) == []
+    assert keeper(ground).prune() == []

@@ -30,6 +30,7 @@ from market_assets.reports.story import story_of
 from market_assets.store import Store
 from market_assets_tests.conftest import Clock
 from market_assets_tests.support.enrich_ground import D1, H4, M1, W1, Market, days
+from market_assets_tests.support.shell import in_this_process
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 BEGIN = date(2025, 1, 27)
 END = date(2025, 2, 12)
 NOW = datetime(2025, 2, 12, 6, tzinfo=UTC)
+BEGIN_TS = datetime(2025, 1, 27)  # noqa: DTZ001 - as a frame holds it
 FLOOR = datetime(2025, 2, 4, tzinfo=UTC)
 EVER = days("2000-01-01", "2030-01-01")
 KEPT = "retention: {candles_1m: 8d}"
@@ -418,6 +420,49 @@ class TestArchive:
         assert home.expiry.remove()
         found = read("coins", "candles_1m", universe=home.universe, home=home.home)
         assert found.equals(before.select(found.columns))
+
+    def test_a_profile_that_is_forgotten_finds_it_again_under_the_same_name(self, archiving):
+        home = archiving
+        home.expiry.remove()
+        files = sorted(path for path in home.lake.rglob("*.parquet"))
+        with home.store.writing("forgetting") as transaction:
+            transaction.catalog.drop_profile("coins")
+
+        home.coins.fill(days("2025-02-10", "2025-02-11"))
+
+        found = read("coins", "candles_1m", universe=home.universe, home=home.home)
+        assert found["ts"].min() == BEGIN_TS
+        assert sorted(path for path in home.lake.rglob("*.parquet")) == files
+        with home.store.reading("looking") as view:
+            assert view.pruned.archives().keys() == {"coins"}
+        with home.store.writing("forgetting") as transaction:
+            transaction.catalog.drop_profile("coins", archive=True)
+        with home.store.reading("looking") as view:
+            assert view.pruned.archives() == {}
+
+    def test_the_terminal_says_what_becomes_of_it(self, archiving):
+        home = archiving
+        home.expiry.remove()
+        path = home.folder / "universe.yaml"
+        path.write_text(path.read_text().replace("  coins:", "  others:"))
+        environment = {
+            **os.environ,
+            "MARKET_ASSETS_HOME": str(home.home),
+            "MARKET_ASSETS_UNIVERSE": str(path),
+        }
+
+        def forget(*options: str):
+            return in_this_process(["forget", "coins", *options], environment)
+
+        announced = " ".join(forget().out.split())
+        assert "of the lake hold what retention has archived of it, and stay" in announced
+        assert "a profile that is called coins reads them again" in announced
+        removed = forget("--yes", "--json").json
+        assert len(removed["archived_files"]) > 8
+        assert removed["archive_forgotten"] is False
+        assert forget("--yes").code == 2
+        assert "remove that folder" in " ".join(forget("--yes", "--archive").out.split())
+        assert forget("--yes", "--archive").code == 2
 
     def test_a_lost_manifest_loses_none_of_it(self, archiving):
         home = archiving

@@ -92,8 +92,14 @@ class Catalog(Table):
 class CatalogWriter(Catalog):
     """Reads which tables there are, removes those of a profile, and prunes ledgers."""
 
-    def drop_profile(self, name: str) -> None:
-        """Remove all that is stored of a profile: its schema, and its rows in every ledger."""
+    def drop_profile(self, name: str, *, archive: bool = False) -> None:
+        """Remove all that is stored of a profile: its schema, and its rows in every ledger.
+
+        Args:
+            name: What it was called.
+            archive: Also the rows of `ops.pruned` that say in which files of the lake rows are that
+                retention has removed: without these nobody finds them any more.
+        """
         ledgers = self._db.execute(
             """
             SELECT table_name
@@ -106,7 +112,10 @@ class CatalogWriter(Catalog):
             """
         ).fetchall()
         for (ledger,) in ledgers:
-            self._db.execute(f"DELETE FROM ops.{identifier(ledger)} WHERE profile = ?", [name])
+            is_kept = "archived IS NULL" if ledger == "pruned" and not archive else "TRUE"
+            self._db.execute(
+                f"DELETE FROM ops.{identifier(ledger)} WHERE profile = ? AND {is_kept}", [name]
+            )
         # The completeness view reads the candle tables: it has to leave them before they go.
         renew_completeness_view(self._db.connection, without=name)
         self._db.execute(f"DROP SCHEMA IF EXISTS {identifier(name)} CASCADE")

@@ -233,6 +233,20 @@ class Pruned(Table):
         ).fetchall()
         return [name for (name,) in rows]
 
+    def archives(self) -> dict[str, list[str]]:
+        """The files of the lake that hold what was removed, by the profile that it was of."""
+        if not self._is_there():
+            return {}
+        rows = self._db.execute(
+            """
+            SELECT profile, list_sort(list(DISTINCT path))
+            FROM (SELECT profile, unnest(archived) AS path FROM ops.pruned)
+            GROUP BY profile
+            ORDER BY profile
+            """
+        ).fetchall()
+        return dict(rows)
+
     def _rows(self, select: str, condition: str, dataset: Dataset) -> list[tuple[str]]:
         if not self._is_there():
             return []

@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
 
@@ -129,6 +129,41 @@ class Expired:
             start = end
 
 
+@dataclass(frozen=True)
+class Gone:
+    """A partition that was removed.
+
+    Attributes:
+        dataset: Of which dataset.
+        partition: Its key.
+        rows: How many rows it had.
+        retention: What the universe says, such as candles_1m: 2y.
+        archived: The files of the lake in which it is now; none where it is not archived.
+    """
+
+    dataset: Dataset
+    partition: str
+    rows: int
+    retention: str
+    archived: tuple[str, ...] = ()
+
+
+class _Batch(NamedTuple):
+    """What one transaction has removed.
+
+    Attributes:
+        rows: How many rows.
+        ledgers: How many rows of each ledger.
+        seconds: For how long the store was held.
+        paths: By partition the files in which it is archived.
+    """
+
+    rows: int
+    ledgers: dict[str, int]
+    seconds: float
+    paths: dict[str, list[str]]
+
+
 class Expiry:
     """Finds and removes what the profiles of a universe keep no longer.
 
@@ -169,11 +204,17 @@ class Expiry:
         ]
         return [*removed, *_of_ledgers(ledgers)]
 
-    def remove(self, *, go_on: Callable[[], bool] = lambda: True) -> list[Removed]:
+    def remove(
+        self,
+        *,
+        go_on: Callable[[], bool] = lambda: True,
+        report: Callable[[Gone], None] = lambda _: None,
+    ) -> list[Removed]:
         """Remove what lies below its floor, and archive it before where the universe says so.
 
         Args:
             go_on: Asked between batches; where it says no, the rest is left to the next time.
+            report: Told of each partition once it is removed.
 
         Raises:
             ExportError: The lake cannot be written, or does not hold what was written: nothing was
@@ -189,24 +230,23 @@ class Expiry:
             count_profile(self._store, self._universe.profiles[name], self._clock())
         for part in expired:
             rows = partitions = 0
+            rows_of = dict(part.partitions)
             for window, keys in part.windows(pace):
                 if not go_on():
                     break
-                count, counted, spent = self._remove(part, window)
-                pace.note(spent)
-                rows, partitions = rows + count, partitions + len(keys)
-                ledgers.update(counted)
+                batch = self._remove(part, window)
+                pace.note(batch.seconds)
+                rows, partitions = rows + batch.rows, partitions + len(keys)
+                ledgers.update(batch.ledgers)
+                for key in keys:
+                    files = tuple(batch.paths.get(key, ()))
+                    report(Gone(part.dataset, key, rows_of[key], part.retention, files))
             if partitions or rows:
                 removed.append(part.removed(rows, partitions))
         return [*removed, *_of_ledgers(ledgers)]
 
-    def _remove(self, part: Expired, window: Window) -> tuple[int, dict[str, int], float]:
-        """Remove a window.
-
-        Returns:
-            How many rows went, how many of each ledger, and for how many seconds the store was
-            held.
-        """
+    def _remove(self, part: Expired, window: Window) -> _Batch:
+        """Remove a window, in one transaction."""
         dataset = part.dataset
         paths = self._archive(part, window) if part.archived else None
         purpose = f"removing {dataset} {window}, which is kept no longer"
@@ -218,7 +258,8 @@ class Expiry:
             rows = transaction.pruned.remove(
                 dataset, window, part.cadence, retention=part.retention, archived=paths
             )
-        return rows, counted, time.monotonic() - began
+        seconds = time.monotonic() - began
+        return _Batch(rows, counted, seconds, {} if paths is None else dict(paths.iter_rows()))
 
     def _archive(self, part: Expired, window: Window) -> pl.DataFrame:
         """Write the rows of a window to the lake: partition, paths of the files that hold it."""

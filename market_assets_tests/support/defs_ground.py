@@ -52,14 +52,17 @@ class Ground:
         keys: str = "",
         now: str = NOW,
         sources: Mapping[str, Mapping[str, object]] | None = None,
+        **top: object,
     ) -> Profile:
         """Write the universe and build its definitions.
 
-        `keys` take the place of the profile's usual ones; `sources` are added.
+        `keys` take the place of the profile's usual ones; `sources` are added, and so are the
+        universe's own keys.
         """
         self.clock = Clock(fixed=now)
         address = {} if vendor is None else {"base_url": vendor.url}
         universe = {
+            **top,
             "sources": {"practice": {**address, "retries": 0, "backoff": 0}, **(sources or {})},
             "profiles": {
                 "kept": {

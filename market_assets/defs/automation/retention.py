@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 
 from market_assets.config.services import RetentionSettings
 from market_assets.config.universe import Universe
-from market_assets.defs.keys import BEFORE_REPAIRS, automatic, process_tags
+from market_assets.defs.keys import BEFORE_REPAIRS, automatic, dataset_key, process_tags
 from market_assets.defs.resources import PATIENCE, Clock, StoreResource
 from market_assets.errors import MarketAssetsError, StoreError
 from market_assets.imports import late_imports
@@ -36,11 +36,12 @@ from market_assets.keeping import (
 )
 from market_assets.keeping.files import COPIES, EVENTS, LAKE, OTHER, STORE, TICKS
 from market_assets.market.timeframes import Window
+from market_assets.words import listed
 
 with late_imports():
     from market_assets.defs.automation.databases import compact_databases, databases
     from market_assets.defs.automation.pruning import prune_dagster
-    from market_assets.expiry import Expiry, ops_of
+    from market_assets.expiry import Expiry, Gone, ops_of
     from market_assets.store import Store
 
 
@@ -205,7 +206,27 @@ class Keeper:
         # Last: a lake that cannot be written costs nothing else.
         if dry_run:
             return [*removed, *self._expiry.due(self._settings)]
-        return [*removed, *self._expiry.remove(go_on=go_on)]
+        return [*removed, *self._expiry.remove(go_on=go_on, report=self._observe)]
+
+    def _observe(self, gone: Gone) -> None:
+        """Say on the page of a partition that retention has removed it; its colour stays."""
+        files = listed(gone.archived, 3)
+        where = f" They are archived in {files}." if gone.archived else ""
+        words = f"{gone.rows:,} rows were removed by retention ({gone.retention})."
+        metadata: dict[str, dg.MetadataValue | str] = {
+            "rows_removed": dg.MetadataValue.int(gone.rows),
+            "retention": gone.retention,
+        }
+        if gone.archived:
+            metadata["archived_in"] = files
+        self._instance.report_runless_asset_event(
+            dg.AssetObservation(
+                dataset_key(gone.dataset),
+                description=words + where,
+                metadata=metadata,
+                partition=gone.partition,
+            )
+        )
 
     def _bookkeeping(
         self,

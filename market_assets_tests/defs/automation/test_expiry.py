@@ -80,6 +80,44 @@ def test_pruned_partitions_stay_green_and_are_repaired_by_nobody(
     assert not asked(source)
 
 
+def noted(ground: Ground, partition: str) -> dg.AssetObservation | None:
+    """The newest observation of a partition."""
+    key = dg.AssetKey(["kept", "candles_1h"])
+    chosen = dg.AssetRecordsFilter(key, asset_partitions=[partition])
+    records = ground.instance.fetch_observations(chosen, limit=1).records
+    return records[0].asset_observation if records else None
+
+
+def test_the_page_of_a_pruned_partition_says_so(ground: Ground, vendor: Vendor) -> None:
+    filled(ground, vendor())
+
+    keeper(ground).prune()
+
+    for partition in GONE:
+        observation = noted(ground, partition)
+        assert observation.description == (
+            "48 rows were removed by retention (candles_1h: 22d)."
+        ), partition
+        assert observation.metadata["rows_removed"].value == 48
+    assert not any(noted(ground, partition) for partition in LEFT)
+    # The page keeps it, however often is pruned afterwards.
+    ground.move_clock(ground.clock.now() + timedelta(days=3))
+    keeper(ground).prune()
+    assert noted(ground, GONE[0]).metadata["retention"].value == "candles_1h: 22d"
+
+
+def test_the_page_names_the_files_of_the_archive(ground: Ground, vendor: Vendor) -> None:
+    source = vendor()
+    filled(ground, source)
+    ground.keep(
+        source, f"{{{FRAMES}, retention: {{candles_1h: 22d, archive_to_lake: true}}}}", export={}
+    )
+    keeper(ground).prune()
+
+    words = noted(ground, GONE[0]).description
+    assert "They are archived in kept/candles_1h/" in words
+
+
 def test_a_run_over_pruned_partitions_asks_for_nothing_and_leaves_them_green(
     ground: Ground, vendor: Vendor
 ) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 
 from market_assets import expiry
 from market_assets.config.load import load_universe
@@ -31,6 +32,7 @@ from market_assets.store import Store
 from market_assets_tests.conftest import Clock
 from market_assets_tests.support.enrich_ground import D1, H4, M1, W1, Market, days
 from market_assets_tests.support.shell import in_this_process
+from market_assets_tests.support.store_rows import actions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -420,6 +422,36 @@ class TestArchive:
         assert home.expiry.remove()
         found = read("coins", "candles_1m", universe=home.universe, home=home.home)
         assert found.equals(before.select(found.columns))
+
+    @pytest.mark.parametrize("as_of", ["2025-02-04", "2025-02-12"])
+    @pytest.mark.parametrize("table", ["candles_1m", "candles_4h", "candles_1d", "candles_1w"])
+    def test_it_is_adjusted_as_if_it_were_still_there(self, archiving, table, as_of):
+        home = archiving
+        profile = home.coins.profile
+        told = actions(
+            ("BTC", "2025-01-31", 2.0), ("BTC", "2025-02-03", "0.5"), ("BTC", "2025-02-08", 3.0)
+        )
+        with home.store.writing("telling of actions") as transaction:
+            transaction.actions.create("coins", profile.timeframes.kept, "UTC")
+            transaction.actions.put("coins", {"BTC": "files"}, told)
+
+        def adjusted(**options: object) -> pl.DataFrame:
+            return read(
+                "coins",
+                table,
+                adjusted=True,
+                as_of=as_of,
+                universe=home.universe,
+                home=home.home,
+                **options,
+            )
+
+        before, part = adjusted(), adjusted(start="2025-01-30", end="2025-02-06")
+        assert before["symbol"].unique().to_list() == ["BTC"]
+        assert home.expiry.remove()
+
+        assert_frame_equal(adjusted(), before, rel_tol=1e-12)
+        assert_frame_equal(adjusted(start="2025-01-30", end="2025-02-06"), part, rel_tol=1e-12)
 
     def test_a_profile_that_is_forgotten_finds_it_again_under_the_same_name(self, archiving):
         home = archiving

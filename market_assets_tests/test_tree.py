@@ -26,6 +26,7 @@ WITHOUT_TESTS = {
     "live/follow_up": "a step of live/test_session",
     "live/pump": "a step of live/test_session",
     "live/update": "a step of live/test_session",
+    "reports/adjusted": "test_expiry reads what was archived before and after, adjusted",
     "sources/testing/exchange": "the double under every test of the kit",
     "sources/testing/server": "the server under every test of the kit",
     "sources/transport/limit_postgres": "test_shared_limit runs over both servers",

@@ -19,7 +19,8 @@ from market_assets.home import home as home_folder
 from market_assets.market.clock import present
 from market_assets.market.datasets import Dataset, Family
 from market_assets.market.timeframes import Timeframe, Window, literal, midnight
-from market_assets.reports.archive import keys_of, with_archived
+from market_assets.reports.adjusted import adjusted_candles
+from market_assets.reports.archive import with_archived
 from market_assets.store import Store
 from market_assets.verdicts.trust import quality_of
 from market_assets.words import hint, listed
@@ -68,8 +69,7 @@ def read(
         as_of: Only what could be known at this instant (a day: at its first instant, UTC): bars
             that had closed, and with `adjusted` the splits and dividends up to that day. Later
             revisions of a candle are not undone.
-        adjusted: Candles adjusted by the splits and dividends up to `as_of`, or up to today; not
-            for candles that only the lake still has.
+        adjusted: Candles adjusted by the splits and dividends up to `as_of`, or up to today.
         quality: For candles, a column `quality` more: disputed (a comparison with another source
             differs in it), revised (its values were others before), late (it was seen absent and
             filled later), confirmed (another source has the same), or single; of several the first
@@ -117,6 +117,7 @@ def read(
     window = Window(first, last)
     folder = _folder(home)
     store = _store(folder)
+    lake = None if universe.export is None else universe.export.folder_in(folder)
     with store.reading_copy(f"reading {profile} {table}") as view:
         if not view.catalog.has(profile, table):
             raise ReadError(
@@ -124,10 +125,16 @@ def read(
                 "market-assets backfill makes it"
             )
         if adjusted:
-            day = (until or present()).date()
             _need_actions(view, profile)
-            _need_stored(view, candles, window, _cadence_of(universe, candles))
-            frame = view.candles.adjusted(candles, wanted, window, day)
+            frame = adjusted_candles(
+                view,
+                members[0],
+                timeframe,
+                lake=lake,
+                symbols=wanted,
+                window=window,
+                day=(until or present()).date(),
+            )
         else:
             frame = view.candles.rows(profile, table, wanted, window)
         if quality:
@@ -136,7 +143,6 @@ def read(
             )
             frame = frame.with_columns(quality_of(_opens_in(frame, members[0], timeframe), marks))
         if not adjusted:
-            lake = None if universe.export is None else universe.export.folder_in(folder)
             frame = with_archived(
                 view,
                 frame,
@@ -326,18 +332,6 @@ def _need_actions(view: Snapshot, profile: str) -> None:
         raise ReadError(
             f"{profile} has no corporate actions to adjust by: "
             "name a source of them under `actions` in the universe, then market-assets backfill"
-        )
-
-
-def _need_stored(view: Snapshot, candles: Dataset, window: Window, cadence: Cadence) -> None:
-    """Refuse to adjust what the store has no more: the lake has raw prices."""
-    first, last = keys_of(window, cadence)
-    inside = sorted(key for key in view.pruned.keys(candles) if first <= key < last)
-    if inside and view.pruned.archived(candles, inside[0], last):
-        raise ReadError(
-            f"adjusted: {candles.owner}.{candles.name} of {inside[0]} to {inside[-1]} was removed "
-            "by retention, and the lake has it with raw prices: name a start= after that, "
-            "or read it without adjusted=True"
         )
 
 

@@ -77,6 +77,11 @@ def first_line(error: BaseException) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
+def reason_of(error: MarketAssetsError) -> str:
+    """What an error says where nobody has to do anything: it is tried again by itself."""
+    return error.reason if isinstance(error, StoreBusyError) else str(error)
+
+
 def error_words(error: BaseException) -> str:
     """The class of an error and what it says, printable and on one line: at most 200 letters."""
     words = printable(" ".join(str(error).split())[:_EXCERPT])
@@ -108,7 +113,15 @@ class StoreError(MarketAssetsError):
 
 
 class StoreBusyError(StoreError):
-    """Somebody else has had the store, or its file, for as long as this was willing to wait."""
+    """Somebody else has had the store, or its file, for as long as this was willing to wait.
+
+    Attributes:
+        reason: Who, without a next step: for what tries again by itself.
+    """
+
+    def __init__(self, reason: str, next_step: str = "") -> None:
+        self.reason = reason
+        super().__init__(f"{reason} {next_step}" if next_step else reason)
 
 
 class StreamBusyError(MarketAssetsError):

@@ -8,10 +8,12 @@ from hypothesis import strategies as st
 
 from market_assets.errors import (
     SourceError,
+    StoreBusyError,
     UniverseError,
     error_words,
     first_line,
     printable,
+    reason_of,
     trace_words,
 )
 
@@ -52,3 +54,11 @@ def test_a_trace_is_printable_line_by_line():
 def test_the_problems_of_a_universe_are_counted_and_listed():
     assert str(UniverseError("u.yaml", ["a: wrong"])) == "u.yaml: 1 problem\n  - a: wrong"
     assert str(UniverseError("u.yaml", ["a", "b"])).startswith("u.yaml: 2 problems\n")
+
+
+def test_who_tries_again_by_itself_is_told_the_reason_alone():
+    busy = StoreBusyError("the store is held by market-assets up.", "Stop it, and run this again.")
+
+    assert str(busy) == "the store is held by market-assets up. Stop it, and run this again."
+    assert reason_of(busy) == "the store is held by market-assets up."
+    assert reason_of(SourceError("no such symbol")) == "no such symbol"

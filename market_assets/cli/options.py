@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from market_assets.cli.console import harmless
-from market_assets.errors import UniverseError
 from market_assets.words import hint, listed
 
 if TYPE_CHECKING:
@@ -37,17 +36,9 @@ def profiles_of(universe: Universe, names: list[str] | None) -> list[Profile]:
     """The profiles that were named, or all of them.
 
     Raises:
-        UniverseError: One is not in the universe.
+        typer.BadParameter: One is not in the universe.
     """
-    unknown = [name for name in names or [] if name not in universe.profiles]
-    if unknown:
-        raise UniverseError(
-            universe.path,
-            [
-                f"profiles.{name}: no such profile; {choices(name, universe.profiles)}"
-                for name in unknown
-            ],
-        )
+    check_names("profile", names or [], list(universe.profiles))
     return [universe.profiles[name] for name in names or universe.profiles]
 
 
@@ -59,9 +50,23 @@ def symbols_of(profiles: list[Profile], given: str | None) -> list[str]:
     """
     names = [name.strip() for name in given.split(",") if name.strip()] if given else []
     symbols = sorted({name for profile in profiles for name in profile.symbols})
-    if unknown := [name for name in names if name not in symbols]:
-        raise wrong(f"{', '.join(unknown)}: no such symbol; {choices(unknown[0], symbols)}")
+    check_names("symbol", names, symbols)
     return names
+
+
+def check_names(noun: str, names: Sequence[str], present: Sequence[str]) -> None:
+    """Make sure that there is what was named.
+
+    Args:
+        noun: What it is: a profile, a symbol.
+        names: What was named.
+        present: What there is.
+
+    Raises:
+        typer.BadParameter: There is no such thing.
+    """
+    if unknown := [name for name in names if name not in present]:
+        raise wrong(f"{', '.join(unknown)}: no such {noun}; {choices(unknown[0], present)}")
 
 
 def choices(word: str, names: Sequence[str] | dict[str, Any]) -> str:

@@ -60,8 +60,7 @@ def selection_of(
     """What the options mean.
 
     Raises:
-        typer.BadParameter: No profile keeps any of these days, or there is no such symbol.
-        UniverseError: There is no such profile.
+        typer.BadParameter: There is no such profile or symbol, or none keeps any of these days.
     """
     named = profiles_of(universe, profiles)
     names = symbols_of(named, symbols)

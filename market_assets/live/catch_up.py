@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from market_assets.errors import MarketAssetsError, error_words
+from market_assets.errors import MarketAssetsError, error_words, reason_of
 from market_assets.expected.scope import scope_of
 from market_assets.expected.states import states_of
 from market_assets.fill.fill import Fill
@@ -141,7 +141,7 @@ class CatchUp:
             outcomes += fill
             states = self._states(scope.only(sorted(symbols)), window, sources)
         except MarketAssetsError as error:
-            return CaughtUp(symbols, lacking=symbols, words=self.universe.redact(str(error)))
+            return CaughtUp(symbols, lacking=symbols, words=self.universe.redact(reason_of(error)))
         # A fault of this program costs the catch-up, and no streamed bar.
         except Exception as error:
             log.exception("REST could not be asked for what a stream lacks")

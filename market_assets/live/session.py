@@ -311,7 +311,7 @@ class Session:
             )
         except StoreBusyError as error:
             pump.give_back(parts)
-            self._news.append(f"{sum(len(part.bars) for part in parts)} bars wait: {error}")
+            self._news.append(f"{sum(len(part.bars) for part in parts)} bars wait: {error.reason}")
             return []
         except BaseException:
             pump.give_back(parts)

@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from market_assets.enrich.made import made_of_markets, made_of_profile
-from market_assets.errors import MarketAssetsError
+from market_assets.errors import MarketAssetsError, reason_of
 from market_assets.expected.newest import due_of, newest_partitions
 from market_assets.expected.scope import scope_of
 from market_assets.fill.fill import Fill
@@ -165,7 +165,7 @@ class _Update:
         try:
             self._fill(scope_of(self.profile, timeframe, self.now), time_left)
         except MarketAssetsError as error:
-            self.updated.errors.append(f"{timeframe}: {error}")
+            self.updated.errors.append(f"{timeframe}: {reason_of(error)}")
 
     def _fill(self, scope: Scope, max_time: timedelta) -> None:
         timeframe, lines = scope.timeframe, self.updated.lines
@@ -245,7 +245,7 @@ class _Update:
                 if self.is_over():
                     break
         except MarketAssetsError as error:
-            self.updated.errors.append(f"{name}: {error}")
+            self.updated.errors.append(f"{name}: {reason_of(error)}")
             return False
         except Exception as error:
             # One dataset that cannot be made leaves the others alone; the log has the whole of it.

@@ -180,7 +180,7 @@ def stream_columns(rows: pl.DataFrame, matrix: pl.DataFrame) -> pl.DataFrame:
         matrix: Rows of profile, symbol and timeframe.
 
     Returns:
-        The matrix with stream, stream_source, stream_since, stream_words and stream_lag_p99, null
+        The matrix with stream, stream_source, stream_since, stream_why and stream_lag_p99, null
         where a series is not streamed. Without any stream it is the matrix as it was.
     """
     if rows.is_empty():
@@ -190,7 +190,7 @@ def stream_columns(rows: pl.DataFrame, matrix: pl.DataFrame) -> pl.DataFrame:
         stream="state",
         stream_source="source",
         stream_since="since",
-        stream_words="words",
+        stream_why="words",
         stream_lag_p99="lag_p99",
     )
     return matrix.join(

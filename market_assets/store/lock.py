@@ -115,7 +115,7 @@ class StoreLock:
                     if waited >= timeout:
                         raise StoreBusyError(
                             f"{purpose}: gave up after {waited:.0f} s, "
-                            f"the store is held by {self.holder()}. "
+                            f"the store is held by {self.holder()}.",
                             "Wait for it to end, or stop it, and run this again: "
                             "what was committed is kept.",
                         ) from None

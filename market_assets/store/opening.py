@@ -132,8 +132,8 @@ class Opener:
         if waited > wait.patience.total_seconds():
             raise StoreBusyError(
                 f"{wait.purpose}: gave up after {waited:.0f} s, "
-                f"another program has {wait.path} open ({hindrance}). "
-                "Close it there and run this again: what was committed is kept."
+                f"another program has {wait.path} open ({hindrance}).",
+                "Close it there and run this again: what was committed is kept.",
             ) from error
         if waited > wait.tell_at:
             words = "%s: waiting, another program has %s open (%s)"

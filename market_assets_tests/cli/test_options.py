@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (["backfill", "cryptoo"], 1, "profiles.cryptoo: no such profile; there are crypto, equity"),
+        (["backfill", "cryptoo"], 2, "cryptoo: no such profile; there are crypto, equity"),
         (
             ["backfill", "--symbols", "BTC,XRP"],
             2,
@@ -42,7 +42,7 @@ def test_a_wrong_use_is_told_at_once_and_nothing_is_made(
     ("words", "code", "said"),
     [
         (["statsu"], 2, "Did you mean 'status'"),
-        (["status", "cripto"], 1, "there are crypto, equity; did you mean crypto?"),
+        (["status", "cripto"], 2, "there are crypto, equity; did you mean crypto?"),
         (["gaps", "--symbols", "BTCC"], 2, "did you mean BTC?"),
         (["probe", "vendr", "BTC"], 2, "did you mean vendor?"),
         (["tail", "--timeframe", "1w"], 2, "--timeframe 1w: nobody keeps it; there are 1d, 1h, 4h"),

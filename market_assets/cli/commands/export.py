@@ -11,7 +11,7 @@ import typer
 from rich.markup import escape
 
 from market_assets.cli.console import INCOMPLETE, OUT, print_json
-from market_assets.cli.options import AsJson, choices, wrong
+from market_assets.cli.options import AsJson, check_names, choices, wrong
 from market_assets.cli.places import need_store, open_store, places_of, universe_here
 from market_assets.cli.progress import Progress
 from market_assets.cli.tables import Column, print_table
@@ -63,6 +63,8 @@ def export(
         raise wrong(
             f"--timeframes {unknown[0]}: no such timeframe; {choices(unknown[0], list(Timeframe))}"
         )
+    owners = [*universe.profiles, *([universe.markets.name] if universe.markets.timeframes else [])]
+    check_names("profile", names or [], owners)
     tables = tables_of(universe, names, wanted)
     need_store()
     lake = Lake(

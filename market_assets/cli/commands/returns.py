@@ -12,7 +12,7 @@ from rich.text import Text
 from market_assets.cli.completeness import colour_of
 from market_assets.cli.console import INCOMPLETE, OUT, print_json
 from market_assets.cli.jumps import jumps_now, print_jumps
-from market_assets.cli.options import AsJson, Symbols, days_of
+from market_assets.cli.options import AsJson, Symbols, check_names, days_of
 from market_assets.cli.places import need_store, places_of, universe_here
 from market_assets.cli.tables import Column, print_table
 from market_assets.imports import late_imports
@@ -26,6 +26,8 @@ with late_imports():
 
 if TYPE_CHECKING:
     import polars as pl
+
+    from market_assets.config.universe import Universe
 
 
 def returns(
@@ -57,17 +59,21 @@ def returns(
     With --wide or --out, also write the returns as a matrix.
     """
     universe = universe_here(quiet=as_json)
+    wanted = symbols.split(",") if symbols else None
+    _check_use(universe, name, timeframe, wanted or [])
     frame = returns_timeframe(universe, name, timeframe)
     need_store()
     start, end = days_of(first, after)
     rows = read(
         name,
         Dataset.returns(name, Timeframe(frame)).name,
-        symbols=symbols.split(",") if symbols else None,
+        symbols=wanted,
         start=start,
         end=end,
         universe=universe,
     )
+    columns = [column for column in rows.columns if column not in {"symbol", "ts"}]
+    check_names("column", [value], columns)
     limit = (
         universe.profiles[name].returns if name in universe.profiles else universe.markets
     ).neutral_limit
@@ -101,6 +107,24 @@ def returns(
     ]
     print_jumps(jumps)
     raise typer.Exit(INCOMPLETE if jumps or (shares["share"] > limit).any() else 0)
+
+
+def _check_use(universe: Universe, name: str, timeframe: str | None, symbols: list[str]) -> None:
+    """Make sure that there is what was asked for."""
+    check_names("profile", [name], [*universe.profiles, universe.markets.name])
+    if name in universe.profiles:
+        profile = universe.profiles[name]
+        timeframes, names = profile.timeframes.returns, list(profile.symbols)
+    else:
+        timeframes = universe.markets.timeframes
+        names = [
+            f"{profile.name}.{symbol}"
+            for profile in universe.profiles.values()
+            for symbol in profile.symbols
+        ]
+    if timeframes:
+        check_names("timeframe of returns", [timeframe] if timeframe else [], [*timeframes])
+        check_names("symbol", symbols, names)
 
 
 def _print_shares(shares: pl.DataFrame, limit: float) -> None:

@@ -188,7 +188,7 @@ class _Drawn(_Screen):
         )
         for heading in ("symbol", "source", "state", "last bar"):
             table.add_column(heading, no_wrap=True)
-        table.add_column("words", overflow="ellipsis", no_wrap=True)
+        table.add_column("why", overflow="ellipsis", no_wrap=True)
 
         below = Text("\n".join([_counts(report), *map(harmless, self._news)]))
         lines = len(below.wrap(self._console, self._console.width))
@@ -274,7 +274,7 @@ def _object(report: StreamReport) -> dict[str, object]:
                 "source": report.sources.get(symbol),
                 "state": state,
                 "last_bar": report.last_bar.get(symbol),
-                "words": report.words.get(symbol, ""),
+                "why": report.words.get(symbol, ""),
             }
             for symbol, state in report.states.items()
         ],

@@ -167,7 +167,7 @@ def _symbols(report: StreamReport) -> dict[str, Any]:
                 # Dagster packs no enumeration of ours.
                 "state": str(report.states[symbol]),
                 "last bar": to_minute(last[symbol]) if symbol in last else "none",
-                "words": report.words.get(symbol, ""),
+                "why": report.words.get(symbol, ""),
             }
         )
         for symbol in order[:_SHOWN]

@@ -73,7 +73,7 @@ def test_sigterm_ends_it_with_143_and_a_last_report(live: LiveGround) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (["nobody"], 1, "profiles.nobody: no such profile; there are live"),
+        (["nobody"], 2, "nobody: no such profile; there are live"),
         (["live", "--for", "soon"], 2, "--for soon: write a number and its unit"),
         (["live", "--for", "0s"], 2, "--for 0s: write a number and its unit"),
         (["live", "--timeframe", "5m"], 2, "--timeframe 5m: live does not fetch it"),

@@ -69,7 +69,7 @@ def test_an_observation_of_many_symbols_is_bounded(live, instance):
     observation = entry.asset_observation
     rows = [record.data for record in observation.metadata["symbols"].records]
     assert len(rows) == 20
-    assert (rows[0]["symbol"], rows[0]["words"]) == ("S150", "it is unknown")
+    assert (rows[0]["symbol"], rows[0]["why"]) == ("S150", "it is unknown")
     assert observation.metadata["symbols_not_shown"].value == 180
     assert len(observation.metadata["last_bars"].value) == 200
     assert observation.metadata["news"].value.splitlines()[0] == "- `40 more before`"

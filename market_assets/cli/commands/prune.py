@@ -33,14 +33,20 @@ def prune(
     It is safe beside a running `up`, which does the same once a day.
     """
     with keeper_here(quiet=as_json) as keeper:
+        before = keeper.length()
         removed = keeper.prune(dry_run=dry_run, trust_clock=trust_clock)
-        freed = 0 if dry_run else keeper.compact()
+        compacted = 0 if dry_run else keeper.compact()
+        # Beside a running `up` files grow meanwhile.
+        freed = 0 if dry_run else max(before - keeper.length(), 0)
+        inside = keeper.free_inside()
     if as_json:
         answer = {
             "dry_run": dry_run,
             "removed": [asdict(removal) for removal in removed],
             "bytes_removed": sum(removal.bytes for removal in removed),
-            "bytes_compacted": freed,
+            "bytes_compacted": compacted,
+            "bytes_given_back": freed,
+            "bytes_free_inside": inside,
         }
         print_json(answer)
         return
@@ -64,5 +70,9 @@ def prune(
         verb = "would be removed" if dry_run else "were removed"
         size = size_words(sum(removal.bytes for removal in removed))
         OUT.print(f"{size} {verb}.", highlight=False)
-    if freed:
-        OUT.print(f"The files are {size_words(freed)} shorter.", highlight=False)
+    if (removed and not dry_run) or freed:
+        OUT.print(
+            f"The disk has {size_words(freed)} more room; inside the files "
+            f"{size_words(inside)} are free, and used again.",
+            highlight=False,
+        )

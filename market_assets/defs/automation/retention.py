@@ -134,6 +134,21 @@ class Keeper:
         """
         return self._store.can_compact() or compact_databases(self._instance, dry_run=True) > 0
 
+    def length(self) -> int:
+        """How many bytes the files of the home have, without those of the lake."""
+        files = files_of(self._home, self._lake)
+        return sum(file.bytes for part, listed in files.items() if part != LAKE for file in listed)
+
+    def free_inside(self) -> int:
+        """How many bytes of the files hold nothing, and are used again before a file grows.
+
+        Raises:
+            StoreError: The store stayed busy.
+        """
+        with self._store.reading("measuring the store") as view:
+            free = view.catalog.free_bytes()
+        return free + sum(entry.free for entry in databases(self._instance))
+
     def is_large(self) -> bool:
         """Whether it may take long to look for what is old: a home that was never pruned."""
         files = files_of(self._home)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from market_assets.market.instants import bare_second
@@ -23,13 +24,20 @@ SPAN = 900.0
 """Seconds between two lines of the terminal that say what was filled, at least."""
 
 
-def write_news(home: Path, jobs: Iterable[Mapping[str, Any]], troubles: Mapping[str, str]) -> None:
+def write_news(
+    home: Path,
+    jobs: Iterable[Mapping[str, Any]],
+    troubles: Mapping[str, str],
+    streams: Mapping[str, tuple[str, str]] = MappingProxyType({}),
+) -> None:
     """Leave the news in the home folder, all of it or nothing.
 
     Args:
         home: The folder.
         jobs: Rows of `ops.jobs`, those that ended last.
         troubles: What is wrong now: a sentence by the name of each trouble.
+        streams: By the name of each stream the states that its symbols are in, and how it is in
+            words. It is news where its states are others.
 
     Raises:
         OSError: The file cannot be written.
@@ -44,9 +52,8 @@ def write_news(home: Path, jobs: Iterable[Mapping[str, Any]], troubles: Mapping[
         for job in jobs
         if job["kind"] == "fill"
     ]
-    put_private(
-        home / NEWS_FILE, json.dumps({"filled": filled, "troubles": dict(troubles)}).encode()
-    )
+    document = {"filled": filled, "troubles": dict(troubles), "streams": dict(streams)}
+    put_private(home / NEWS_FILE, json.dumps(document).encode())
 
 
 def read_news(home: Path) -> Mapping[str, Any] | None:
@@ -64,7 +71,9 @@ def read_news(home: Path) -> Mapping[str, Any] | None:
 
 @dataclass
 class Bulletin:
-    """Turns news into lines: what begins or ends to be wrong, and every 15 minutes what was filled.
+    """Turns news into lines: what begins or ends to be wrong, how streams become, what was filled.
+
+    What was filled is said every 15 minutes.
 
     Args:
         since: What was begun before this instant is no news.
@@ -74,6 +83,7 @@ class Bulletin:
     troubles: dict[str, str] = field(default_factory=dict)
     jobs: set[str] = field(default_factory=set)
     rows: dict[str, int] = field(default_factory=dict)
+    streams: dict[str, str] = field(default_factory=dict)
     said_at: float | None = None
 
     def lines(self, news: Mapping[str, Any], now: float) -> list[str]:
@@ -91,6 +101,14 @@ class Bulletin:
         ]
         lines += [f"over: {name}" for name in self.troubles if name not in wrong]
         self.troubles = dict(wrong)
+        # An older version has left none.
+        streams: Mapping[str, tuple[str, str]] = news.get("streams", {})
+        lines += [
+            f"stream {name}: {words}"
+            for name, (state, words) in streams.items()
+            if self.streams.get(name) != state
+        ]
+        self.streams = {name: state for name, (state, _) in streams.items()}
         self._count(news["filled"])
         if self.rows and (self.said_at is None or now - self.said_at >= SPAN):
             text = ", ".join(f"{what} {rows:,}" for what, rows in sorted(self.rows.items()))

@@ -184,6 +184,26 @@ def test_the_terminal_says_what_changes_and_repeats_nothing(tmp_path: Path) -> N
     assert lines([], {}, 2 * SPAN) == []
 
 
+def test_the_terminal_says_how_a_stream_is_when_its_states_change(tmp_path: Path) -> None:
+    bulletin = Bulletin(NOW)
+
+    def lines(**streams: tuple[str, str]) -> list[str]:
+        write_news(tmp_path, [], {}, {name.replace("_", " "): at for name, at in streams.items()})
+        news = read_news(tmp_path)
+        assert news is not None
+        return bulletin.lines(news, 0.0)
+
+    assert lines(crypto_1m=("2 live", "live since 13:02Z; lag p50 0.4 s")) == [
+        "stream crypto 1m: live since 13:02Z; lag p50 0.4 s"
+    ]
+    # Its lag alone is no news.
+    assert lines(crypto_1m=("2 live", "live since 13:02Z; lag p50 0.5 s")) == []
+    assert lines(crypto_1m=("1 lost, 1 live", "lost since 13:09Z")) == [
+        "stream crypto 1m: lost since 13:09Z"
+    ]
+    assert lines() == []
+
+
 def test_a_universe_file_that_changes_is_a_candidate_once_it_is_written(tmp_path: Path) -> None:
     path = tmp_path / "universe.yaml"
     path.write_text("a: ${KEY}")

@@ -35,6 +35,7 @@ with late_imports():
     from market_assets.alerts import Key, Kind, Told, Trouble, Watch
     from market_assets.alerts.judgement import failed_checks, failed_partitions
     from market_assets.alerts.platform import Life, dead, is_replacing, platform_troubles
+    from market_assets.reports.streams import standing_words, stream_standings
 
 
 _log = logging.getLogger("market_assets.alerts")
@@ -242,16 +243,25 @@ def _runs_here(home: Path) -> State | None:
 
 
 def _leave_news(universe: Universe, store: StoreResource, clock: Clock, outcome: Told) -> None:
-    """Leave for the terminal of `market-assets up` what is wrong and what was filled."""
+    """Leave for the terminal of `market-assets up` what is wrong, what was filled, and streams."""
+    now = clock.now()
     with store.store(clock, PATIENCE).reading("news for the terminal") as view:
         jobs = view.jobs.newest(_NEWEST_JOBS).to_dicts()
+        standings = stream_standings(view, list(universe.profiles.values()), now)
+    streams = {
+        f"{standing.dataset.owner} {standing.dataset.label}": (
+            ", ".join(f"{len(names)} {state}" for state, names in standing.symbols.items()),
+            universe.redact(standing_words(standing, now)),
+        )
+        for standing in standings
+    }
     troubles = {
         " ".join(part for part in (alert.profile, alert.subject) if part)
         + f" ({alert.kind.replace('_', ' ')})": universe.redact(alert.summary)
         for alert in outcome.present
     }
     try:
-        write_news(store.home, jobs, troubles)
+        write_news(store.home, jobs, troubles, streams)
     except OSError as error:
         _log.warning("the news for the terminal cannot be written: %s", error.strerror)
 

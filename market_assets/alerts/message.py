@@ -69,6 +69,8 @@ NEXT = {
     "or name a source first that streams it; updates over REST go on",
     Kind.STREAM_BUSY: "look for a program that holds the store for long; "
     "REST is asked for these bars, and stream: buffer says how many may wait",
+    Kind.RETENTION: "what could not be archived or removed is kept; mend the cause, and run "
+    "market-assets prune, or leave it to the next day",
     Kind.CHANNEL: "mend its URL under alerts: channels: in the universe, or the service behind it; "
     "market-assets alerts --test tries it",
 }

@@ -16,6 +16,7 @@ from market_assets.up.backoff import QUIET
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from market_assets.keeping import PruneNote
     from market_assets.store import StoreMark
     from market_assets.up.state import State
 
@@ -99,6 +100,19 @@ def platform_troubles(state: State, now: datetime) -> list[Trouble]:
             )
         )
     return troubles
+
+
+def prune_failed(note: PruneNote) -> list[Trouble]:
+    """That what is kept no longer is not removed, because an archive or a prune failed.
+
+    Args:
+        note: What the last prunes have left in the home folder.
+    """
+    if note.failed_at is None:
+        return []
+    summary = f"the prune has failed since {to_minute(note.failed_at)}: {note.words}"
+    trouble = Trouble("", Kind.RETENTION, "retention", Level.WARNING, summary[:WIDTH], 1)
+    return [trouble]
 
 
 def is_replacing(trouble: Trouble, state: State, now: datetime) -> bool:

@@ -64,6 +64,7 @@ class Kind(StrEnum):
     STREAM = "stream"
     STREAM_REFUSED = "stream_refused"
     STREAM_BUSY = "stream_busy"
+    RETENTION = "retention"
 
 
 class Place(NamedTuple):

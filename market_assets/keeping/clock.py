@@ -7,18 +7,14 @@ machine stamps by that clock does not count.
 
 from __future__ import annotations
 
-import json
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from market_assets.errors import ClockError
 from market_assets.market.instants import to_minute
-from market_assets.private import put_private
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-_FILE = "prune.json"
+    from datetime import datetime
 
 APART = timedelta(days=3)
 """A clock that is further ahead of all that speaks for it is not believed.
@@ -55,21 +51,3 @@ def check_clock(now: datetime, candle: datetime | None, prune: datetime | None) 
         "is missing (market-assets up does so by itself), or, where nothing new can come, "
         "run market-assets prune --trust-clock."
     )
-
-
-def last_prune(home: Path) -> datetime | None:
-    """When a home was pruned last, aware UTC; None where it never was, or nothing says so."""
-    try:
-        pruned_at = datetime.fromisoformat(json.loads((home / _FILE).read_bytes())["pruned_at"])
-    except (OSError, ValueError, LookupError, TypeError):
-        return None
-    return pruned_at.astimezone(UTC)
-
-
-def note_prune(home: Path, now: datetime) -> None:
-    """Note that a home was pruned.
-
-    Raises:
-        OSError: The note cannot be written.
-    """
-    put_private(home / _FILE, json.dumps({"pruned_at": now.isoformat()}).encode())

@@ -6,8 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from market_assets.alerts.platform import Life, dead, is_replacing, platform_troubles
+from market_assets.alerts.platform import Life, dead, is_replacing, platform_troubles, prune_failed
 from market_assets.alerts.troubles import Level
+from market_assets.keeping import PruneNote
 from market_assets.up.state import Restart, State
 
 NOW = datetime(2025, 3, 1, 12, tzinfo=UTC)
@@ -100,3 +101,13 @@ def test_a_sensor_that_misses_its_code_server_while_it_is_replaced_is_no_trouble
     assert not is_replacing(other, state, soon)
     assert not is_replacing(missed, state, NOW + timedelta(minutes=10))
     assert not is_replacing(missed, State(1, "", "", NOW), soon)
+
+
+def test_a_prune_that_fails_is_a_trouble_until_one_is_done() -> None:
+    (trouble,) = prune_failed(PruneNote(NOW - timedelta(days=2), NOW, "the lake cannot be written"))
+    assert trouble.level is Level.WARNING
+    assert trouble.summary == (
+        "the prune has failed since 2025-03-01 12:00Z: the lake cannot be written"
+    )
+    assert prune_failed(PruneNote(NOW)) == []
+    assert prune_failed(PruneNote()) == []

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from market_assets.errors import ClockError
-from market_assets.keeping.clock import check_clock, last_prune, note_prune
+from market_assets.keeping.clock import check_clock
 
 NOW = datetime(2026, 3, 1, 3, 40, tzinfo=UTC)
 DAY, YEAR = timedelta(days=1), timedelta(days=365)
@@ -44,12 +44,3 @@ def test_where_all_is_far_behind_the_error_says_what_to_do(candle, prune):
 
     assert "Nothing was removed" in str(caught.value)
     assert "--trust-clock" in str(caught.value)
-
-
-def test_a_prune_is_noted_for_the_next_one(tmp_path):
-    assert last_prune(tmp_path) is None
-    note_prune(tmp_path, NOW)
-    assert last_prune(tmp_path) == NOW
-
-    (tmp_path / "prune.json").write_text("{]")
-    assert last_prune(tmp_path) is None

@@ -27,6 +27,7 @@ from market_assets.defs.keys import dataset_key
 from market_assets.defs.resources import PATIENCE, Clock, StoreResource
 from market_assets.errors import StoreError
 from market_assets.imports import late_imports
+from market_assets.keeping import read_note
 from market_assets.market.partitions import Cadence, Partition
 from market_assets.up.news import write_news
 from market_assets.up.state import State, read_state
@@ -34,7 +35,13 @@ from market_assets.up.state import State, read_state
 with late_imports():
     from market_assets.alerts import Key, Kind, Told, Trouble, Watch
     from market_assets.alerts.judgement import failed_checks, failed_partitions
-    from market_assets.alerts.platform import Life, dead, is_replacing, platform_troubles
+    from market_assets.alerts.platform import (
+        Life,
+        dead,
+        is_replacing,
+        platform_troubles,
+        prune_failed,
+    )
     from market_assets.reports.streams import standing_words, stream_standings
 
 
@@ -276,6 +283,7 @@ def _look(
     _read(context, universe, memory)
     troubles = [trouble for asset in memory.assets.values() for trouble in asset.troubles]
     troubles += dead(_lives(context.instance, automations, memory), memory.now, memory.awake)
+    troubles += prune_failed(read_note(memory.home))
     platform = _runs_here(memory.home)
     if platform:
         troubles = [item for item in troubles if not is_replacing(item, platform, memory.now)]

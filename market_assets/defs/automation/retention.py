@@ -17,7 +17,7 @@ from market_assets.config.services import RetentionSettings
 from market_assets.config.universe import Universe
 from market_assets.defs.keys import BEFORE_REPAIRS, automatic, dataset_key, process_tags
 from market_assets.defs.resources import PATIENCE, Clock, StoreResource
-from market_assets.errors import MarketAssetsError, StoreError
+from market_assets.errors import MarketAssetsError, StoreBusyError, StoreError
 from market_assets.imports import late_imports
 from market_assets.keeping import (
     Advice,
@@ -28,9 +28,10 @@ from market_assets.keeping import (
     check_clock,
     files_of,
     halves,
-    last_prune,
+    note_failure,
     note_prune,
     prune_files,
+    read_note,
     size_words,
     spread,
 )
@@ -107,12 +108,21 @@ class Keeper:
             ExportError: What is to be archived could not be: nothing of it was removed.
             StoreError: The store stayed busy, or another prune of this home is under way.
         """
-        if not trust_clock:
-            self._check_clock()
         if dry_run:
+            if not trust_clock:
+                self._check_clock()
             return self._prune(dry_run=True, go_on=go_on)
         with self._alone():
-            removed = self._prune(dry_run=False, go_on=go_on)
+            try:
+                if not trust_clock:
+                    self._check_clock()
+                removed = self._prune(dry_run=False, go_on=go_on)
+            except StoreBusyError:
+                # Whoever is behind it tries again.
+                raise
+            except MarketAssetsError as error:
+                note_failure(self._home, self._clock(), self._universe.redact(str(error)))
+                raise
             note_prune(self._home, self._clock())
             return removed
 
@@ -214,7 +224,7 @@ class Keeper:
             ]
             mark = view.mark()
         candle = max(filter(None, opens), default=None)
-        check_clock(now, candle, last_prune(self._home) or mark.committed_at)
+        check_clock(now, candle, read_note(self._home).pruned_at or mark.committed_at)
 
     def _prune(self, *, dry_run: bool, go_on: Callable[[], bool]) -> list[Removed]:
         removed = self._bookkeeping(self._settings, dry_run=dry_run, go_on=go_on)

@@ -15,6 +15,7 @@ import yaml
 from market_assets.config.load import load_universe
 from market_assets.defs.automation import alerts as module
 from market_assets.defs.internals.adapter import NO_VALUE, partition_states, range_tags
+from market_assets.keeping import note_failure, note_prune
 from market_assets.store import Store
 from market_assets_tests.support.alert_bell import Bell, loud
 from market_assets_tests.support.alerts_ground import Webhook
@@ -311,3 +312,14 @@ def test_a_stale_session_is_told_once_there_was_time_to_fill_it(
     ground.fill("2025-02-28", "2025-02-28")
     bell.tick()
     assert bell.present() == []
+
+
+def test_a_prune_that_has_failed_is_told_until_one_is_done(bell: Bell, hook: Webhook) -> None:
+    bell.store.home.mkdir(exist_ok=True)
+    note_failure(bell.store.home, NOW, "the lake cannot be written: No space left on device.")
+    assert bell.tick() == "1 present (0 errors); told 1 new"
+    assert bell.present() == [("retention", "retention", 1)]
+    assert "No space left on device" in hook.bodies[0]
+
+    note_prune(bell.store.home, NOW)
+    assert bell.tick() == "nothing is wrong; told 1 over"

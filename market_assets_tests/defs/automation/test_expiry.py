@@ -9,7 +9,8 @@ import dagster as dg
 import pytest
 
 from market_assets.defs.automation.retention import Keeper
-from market_assets.errors import ClockError
+from market_assets.errors import ClockError, ExportError
+from market_assets.keeping import read_note
 from market_assets.market.timeframes import Timeframe
 from market_assets_tests.defs.automation.test_repair import Daemon, asked, reason
 from market_assets_tests.defs.automation.test_retention import schedule
@@ -116,6 +117,26 @@ def test_the_page_names_the_files_of_the_archive(ground: Ground, vendor: Vendor)
 
     words = noted(ground, GONE[0]).description
     assert "They are archived in kept/candles_1h/" in words
+
+
+def test_an_archive_that_fails_is_noted_for_the_alerts_until_a_prune_is_done(
+    ground: Ground, vendor: Vendor
+) -> None:
+    source = vendor()
+    filled(ground, source)
+    kept = f"{{{FRAMES}, retention: {{candles_1h: 22d, archive_to_lake: true}}}}"
+    ground.keep(source, kept, export={})
+    lake = ground.home / "lake"
+    lake.write_text("in the way")
+    with pytest.raises(ExportError, match="cannot be written"):
+        keeper(ground).prune()
+    assert stored(ground) == [*GONE, *LEFT]
+    assert "Nothing was removed" in read_note(ground.home).words
+
+    lake.unlink()
+    keeper(ground).prune()
+    assert stored(ground) == LEFT
+    assert read_note(ground.home).failed_at is None
 
 
 def test_a_run_over_pruned_partitions_asks_for_nothing_and_leaves_them_green(

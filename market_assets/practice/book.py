@@ -17,6 +17,7 @@ from pydantic import BaseModel, ByteSize, ConfigDict, Field, PositiveInt
 
 from market_assets.market.timeframes import Timeframe, Window, from_micros, to_micros
 from market_assets.practice.faults import Fault
+from market_assets.practice.quotas import Quota
 from market_assets.practice.simulate import Instrument, KindName, Simulation
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class Market(BaseModel):
         data: A folder of `{symbol}__{timeframe}.parquet` or `.csv`; a symbol that is there is
             served from it alone.
         faults: What goes wrong.
+        quotas: What it allows; a request beyond that is refused with 429.
         latest_only: So many bars up to the present are served, by the clock, and no older ones, as
             Kraken does it.
         cache: How many bytes of rendered pages are kept, so that what is asked for twice is
@@ -49,6 +51,7 @@ class Market(BaseModel):
     kind: KindName | None = None
     data: Path | None = None
     faults: list[Fault] = Field(default_factory=list)
+    quotas: list[Quota] = Field(default_factory=list)
     latest_only: PositiveInt | None = None
     cache: ByteSize = ByteSize(64 * 1024**2)
 

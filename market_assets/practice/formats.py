@@ -37,6 +37,7 @@ class Format:
         oldest_first: The name and the value in a query that turn this round.
         after: True where what opens at the start itself does not belong to what is asked for.
         latest: So many bars up to the present it has, and no older ones.
+        weight: What a request weighs.
         timeframes: The timeframe of each of the vendor's words.
     """
 
@@ -54,6 +55,7 @@ class Format:
     oldest_first: tuple[str, str] | None = None
     after: bool = False
     latest: int | None = None
+    weight: int = 1
     timeframes: Mapping[str, Timeframe] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -97,6 +99,7 @@ BINANCE = Format(
     unknown=(400, -1121, "Invalid symbol."),
     wrong=(400, -1100),
     limit=(500, 1000),
+    weight=2,
 )
 BINANCE_USDM = replace(BINANCE, path="/fapi/v1/klines", limit=(500, 1500))
 BITFINEX = Format(

@@ -40,6 +40,7 @@ from market_assets.market.timeframes import Timeframe, to_micros
 from market_assets.practice.book import Book, Market
 from market_assets.practice.faults import Fault, Faults, spoil
 from market_assets.practice.formats import BINANCE, FORMATS, Format
+from market_assets.practice.quotas import Till
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
@@ -98,6 +99,7 @@ class Vendor:
 
     Attributes:
         app: The application.
+        till: What was used of its quotas.
         log: The latest requests for candles: symbol, interval, start, end and limit as they were
             sent, under the names that Binance has for them; status and faults.
     """
@@ -108,6 +110,7 @@ class Vendor:
         self._clock = clock
         self._book = Book(market, clock)
         self._last: dict[tuple[str, str, Timeframe], bytes] = {}
+        self.till = Till(market.quotas)
         self.set_faults(market.faults)
         self.app = Starlette(
             routes=[
@@ -145,6 +148,9 @@ class Vendor:
             spoken.oldest_first is not None and spoken.oldest_first in request.query_params.items()
         )
         struck: list[Fault] = []
+        if (too_many := self._too_many(spoken)) is not None:
+            self.log.append(entry | {"status": too_many.status_code, "faults": []})
+            return too_many
         try:
             query = self._understood(
                 spoken, sent, newest_first=spoken.newest_first and not ascending
@@ -152,10 +158,30 @@ class Vendor:
             response = await self._page(spoken, query, struck)
         except _RefusedError as refusal:
             response = _error(spoken, refusal.status, refusal.code, str(refusal))
+        if self._market.quotas:
+            response.headers.update(self._account())
         self.log.append(
             entry | {"status": response.status_code, "faults": [fault.fault for fault in struck]}
         )
         return response
+
+    def _too_many(self, spoken: Format) -> Response | None:
+        """The answer to a request beyond what the vendor allows, None where it is not."""
+        wait = self.till.charge(spoken.weight, self._clock().timestamp())
+        if wait is None:
+            return None
+        refusal = _error(spoken, 429, -1003, "Too much request weight used.")
+        refusal.headers.update({"Retry-After": str(wait), **self._account()})
+        return refusal
+
+    def _account(self) -> dict[str, str]:
+        """What an answer says of the vendor's clock and of its count of the minute."""
+        now = self._clock()
+        headers = {"Date": format_datetime(now, usegmt=True)}
+        for quota, use in zip(self._market.quotas, self.till.use(now.timestamp()), strict=True):
+            if quota.is_of_a_minute:
+                headers["X-MBX-USED-WEIGHT-1M"] = str(use)
+        return headers
 
     def _understood(
         self, spoken: Format, sent: Mapping[str, str | None], *, newest_first: bool
@@ -252,6 +278,7 @@ class PracticeVendor:
     Attributes:
         url: Where it is.
         log: The latest requests; see `Vendor`.
+        till: What was used of its quotas, and how much was refused.
     """
 
     def __init__(
@@ -272,6 +299,7 @@ class PracticeVendor:
         )
         self.url = f"http://{host}:{self._socket.getsockname()[1]}"
         self.log = self._vendor.log
+        self.till = self._vendor.till
 
     def set_faults(self, faults: list[Fault]) -> None:
         """Put these faults in the place of those before."""
@@ -331,6 +359,7 @@ def _server(vendor: Vendor) -> uvicorn.Server:
             access_log=False,
             log_config=None,
             log_level="critical",
+            date_header=not vendor.till.is_open,
         )
     )
 

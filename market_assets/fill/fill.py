@@ -26,11 +26,11 @@ from market_assets.fill.options import USUAL, FillOptions
 from market_assets.fill.terms import terms_of
 from market_assets.fill.wanted import marked, pages_of
 from market_assets.market.partitions import Partition, hull
-from market_assets.sources.contract import brief, omits_quiet
+from market_assets.sources.contract import brief, omits_quiet, use_reserve
 from market_assets.sources.transport.horizon import HORIZON_SCHEMA, Horizon
 from market_assets.store.database import naive
 from market_assets.work.job import target_of
-from market_assets.work.run import BY_HAND
+from market_assets.work.run import BY_HAND, Trigger
 from market_assets.work.work import Work
 
 if TYPE_CHECKING:
@@ -67,6 +67,10 @@ _COMMIT_BARS = 250_000
 
 A reader waits for tenths of a second then.
 """
+
+
+_URGENT = frozenset({Trigger.UPDATE, Trigger.REPAIR, Trigger.STREAM})
+"""Who may use what sources have in reserve: a backfill of years leaves that to the present."""
 
 
 @dataclass
@@ -124,7 +128,7 @@ class Fill(Work):
                 for choice in scope.profile.symbols[symbol].compared
             }
         self._sources = {name: sources[name] for name in names}
-        self._brief_sources()
+        self._brief_sources(is_urgent=run.trigger in _URGENT)
         self._quiet = omits_quiet(sources)
         self._fills_left = options.max_fills
         self._newest: datetime | None = None
@@ -170,13 +174,15 @@ class Fill(Work):
             finally:
                 self._fetcher = None
 
-    def _brief_sources(self) -> None:
-        """Say to each source which market and which symbols it will be asked about."""
+    def _brief_sources(self, *, is_urgent: bool) -> None:
+        """Say to each source which market and symbols it will be asked about, and whether now."""
         symbols = self._scope.profile.symbols
         choices = [choice for symbol in self._asked.symbols for choice in symbols[symbol].choices]
         for name, source in self._sources.items():
             names = {choice.symbol for choice in choices if choice.source == name}
             brief(source, self._scope.calendar, names)
+            if is_urgent:
+                use_reserve(source)
 
     def _filled(self, fetcher: Fetcher, job: Job) -> Generator[list[PartitionOutcome]]:
         options = self._options

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from market_assets.errors import MarketAssetsError, SourceError
 from market_assets.fill.answers import LateError, UnaskedError
-from market_assets.fill.gate import FIRST, Gate
 from market_assets.fill.stumble import naming
 from market_assets.sources.contract import PartialAnswerError
+from market_assets.sources.transport.gate import FIRST, Gate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Sequence
@@ -82,7 +83,7 @@ class Requests:
         """Start the budget's time, and open a gate for each source."""
         now = asyncio.get_running_loop().time()
         self._deadline = None if self._budget is None else now + self._budget
-        self._gates = {source.name: Gate(source.concurrency) for source in sources}
+        self._gates = {source.name: Gate(partial(_concurrency, source)) for source in sources}
 
     def hurry(self) -> None:
         """End the budget's time now: nothing more is asked, and nothing is waited for."""
@@ -163,3 +164,8 @@ class Requests:
             f"{question}: the time budget{budget} is spent; "
             "what came before is kept, run it again for the rest"
         )
+
+
+def _concurrency(source: Source) -> int:
+    """How many requests to a source may be in flight now."""
+    return source.concurrency

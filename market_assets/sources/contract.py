@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from market_assets.errors import SourceError
 from market_assets.market.columns import OHLCV
 from market_assets.market.timeframes import TS, to_micros
+from market_assets.sources.counting import ANY_STRETCH, Counting
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -82,6 +83,8 @@ class Traits:
             decide (`venue_of`).
         split_adjusted: True where prices are divided by every split that came after them, so that
             none is as it was traded.
+        counting: How the vendor counts what it allows.
+        ceiling: The most requests that may be in flight at once, where the settings name no number.
     """
 
     timeframes: frozenset[Timeframe]
@@ -95,6 +98,8 @@ class Traits:
     lacks: Mapping[str, frozenset[Timeframe]] = field(default_factory=dict, hash=False)
     venue: str | None = None
     split_adjusted: bool = False
+    counting: Counting = ANY_STRETCH
+    ceiling: int = 8
 
     def timeframes_for(self, kind: str) -> frozenset[Timeframe]:
         """The timeframes that the source has for a kind of profile, in lower case."""
@@ -147,6 +152,8 @@ class Source(Protocol):
     which gives a list of `sources.files.reach.Stretch`: what each of its files speaks for, and its
     hash. What an unchanged file says counts once, however often it is said.
 
+    `concurrency` is how many of its requests may be in flight now; it may change with the answers.
+
     A class whose venue depends on its settings or on the kind of profile has a static
     `venue_of(settings, kind)` that says it; for others their traits do. A class whose traits depend
     on its settings may have a static `traits_of(settings)`, so that a universe is refused that asks
@@ -157,7 +164,11 @@ class Source(Protocol):
     name: str
     traits: Traits
     usage: Usage
-    concurrency: int
+
+    @property
+    def concurrency(self) -> int:
+        """How many requests may be in flight now."""
+        ...
 
     def __init__(self, name: str, settings: SourceSettings, *, base: Path, kind: str) -> None: ...
 
@@ -236,6 +247,21 @@ class Briefed(Protocol):
             symbols: All symbols that will be asked for, in the source's own names.
         """
         ...
+
+
+@runtime_checkable
+class HasReserve(Protocol):
+    """A source that has something in reserve for what cannot wait."""
+
+    def use_reserve(self) -> None:
+        """Use the reserve of its rate from now on: an update or a repair asks."""
+        ...
+
+
+def use_reserve(source: Source) -> None:
+    """Let a source use what it has in reserve, where it has anything."""
+    if isinstance(source, HasReserve):
+        source.use_reserve()
 
 
 def brief(source: Source, calendar: SessionCalendar, symbols: Collection[str]) -> None:

@@ -33,7 +33,7 @@ profiles:
         universe = load_universe(path, environ={"LIMITS_URL": url})
 
         limits = {
-            name: source_of(universe, name, kind="crypto")._http._limit for name in universe.sources
+            name: source_of(universe, name, kind="crypto")._http.limit for name in universe.sources
         }
 
         assert isinstance(limits["binance"], SharedLimit)
@@ -71,7 +71,7 @@ profiles:
         universe = load_universe(path, environ={"SOME_KEY": KEY})
 
         found = {
-            name: source._http._limit._path
+            name: source._http.limit._path
             for name in universe.sources
             if isinstance(source := source_of(universe, name, kind="crypto"), BinanceSource)
         }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -31,26 +32,21 @@ class Place:
     def url(self) -> str:
         return str(self.settings.get("limiter", ""))
 
-    def let_go(self, folder: Path, vendor: str) -> list[float]:
-        """When requests to a vendor's URL were let go, in seconds."""
+    def count(self, folder: Path, vendor: str) -> int:
+        """How many requests to a vendor's URL were counted."""
         port = vendor.rpartition(":")[2]
         if not self.url:
-            with sqlite3.connect(folder / "limits" / "vendor.sqlite") as counts:
-                found = [
-                    ts / 1000 for (ts,) in counts.execute("SELECT item_timestamp FROM rate_bucket")
-                ]
-            counts.close()
-            return found
+            with closing(sqlite3.connect(folder / "limits" / "vendor.sqlite")) as counts:
+                return counts.execute("SELECT sum(requests) FROM requests").fetchone()[0]
         if self.url.startswith("redis"):
             with Redis.from_url(self.url) as server:
-                (key,) = server.keys(f"*_{port}-*:sent")
-                return [ms / 1000 for _, ms in server.zrange(key, 0, -1, withscores=True)]
+                (key,) = server.keys(f"*_{port}-*:requests")
+                return sum(int(row.split()[2]) for row in server.hvals(key))
         with psycopg.connect(self.url) as connection:
-            sent = connection.execute(
-                "SELECT extract(epoch FROM at), weight FROM market_assets_sent WHERE name LIKE %s",
+            return connection.execute(
+                "SELECT sum(requests)::int FROM market_assets_requests WHERE name LIKE %s",
                 (f"%\\_{port}-%",),
-            )
-            return [float(at) for at, weight in sent for _ in range(weight)]
+            ).fetchone()[0]
 
     def written(self, folder: Path) -> bytes:
         """All that has been written there."""
@@ -62,7 +58,7 @@ class Place:
         with psycopg.connect(self.url) as connection:
             tables = [
                 connection.execute(f"TABLE market_assets_{name}").fetchall()
-                for name in ("sent", "holds")
+                for name in ("requests", "holds")
             ]
             return repr(tables).encode()
 

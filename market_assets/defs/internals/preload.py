@@ -20,7 +20,6 @@ LIBRARIES = (
     "msgspec",
     "pandas",
     "pandas_market_calendars",
-    "pyrate_limiter",
     "rich.console",
     "sqlalchemy.dialects.sqlite",
     "yaml",

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from operator import itemgetter
-from time import monotonic
+from time import monotonic, time
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Self, TypeVar
 
@@ -18,10 +18,21 @@ import httpx
 from httpx_retries import Retry
 
 from market_assets.errors import SourceError, printable
+from market_assets.sources.counting import ANY_STRETCH, Counting
 from market_assets.sources.transport.blots import Blots
 from market_assets.sources.transport.body import ERROR_BODY, EXCERPT, Unpacker, excerpt
 from market_assets.sources.transport.failure import FailureError, failure_of
-from market_assets.sources.transport.limit import CAREFUL, LONGEST_HOLD, Limit, RateText
+from market_assets.sources.transport.gate import Gate
+from market_assets.sources.transport.level import START, Level
+from market_assets.sources.transport.limit import (
+    CAREFUL,
+    LONGEST_HOLD,
+    Allowance,
+    FileLimit,
+    Limit,
+    Permit,
+    RateText,
+)
 from market_assets.sources.transport.refusals import Kind, Page, is_of_a_place, page_in, passes
 from market_assets.sources.transport.settings import (
     HeaderSecret,
@@ -64,12 +75,12 @@ _BANNED = 418
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
-def _limit(name: str, settings: HttpSettings, base: Path) -> Limit | SharedLimit:
+def _limit(name: str, settings: HttpSettings, base: Path, counting: Counting) -> Limit:
+    allowance = Allowance(settings.rate, counting, settings.reserve, settings.total_timeout)
     if settings.limiter is not None:
-        return SharedLimit(name, settings.rate, settings.limiter, limit_name(settings) or name)
-    return Limit(
-        name, settings.rate, None if settings.limiter_path is None else base / settings.limiter_path
-    )
+        return SharedLimit(name, allowance, settings.limiter, limit_name(settings) or name)
+    path = settings.limiter_path
+    return FileLimit(name, allowance, None if path is None else base / path)
 
 
 class HttpClient:
@@ -91,6 +102,11 @@ class HttpClient:
         holds: Seconds to leave the vendor alone for, by the status of a refusal that does not say
             how long itself; such a refusal passes, and is tried again. For 429 the settings' `hold`
             comes before it, where it is set.
+        counting: How the vendor counts what it allows.
+        ceiling: The most requests in flight at once, where the settings name no number.
+
+    Attributes:
+        limit: What the vendor allows.
     """
 
     def __init__(
@@ -101,35 +117,41 @@ class HttpClient:
         *,
         base: Path,
         holds: Mapping[int, float] = MappingProxyType({}),
+        counting: Counting = ANY_STRETCH,
+        ceiling: int = START,
     ) -> None:
         self.name = name
         self.usage = usage
         self._settings = settings
         self._holds = {**holds, **({429: settings.hold} if settings.hold else {})}
         self._blots = Blots(settings.secrets())
-        self._limit = _limit(name, settings, base)
+        self.limit = _limit(name, settings, base, counting)
         # Why the vendor is left alone, as far as it was said here, and until when.
         self._asked = ("", 0.0)
         self._client: httpx.AsyncClient | None = None
-        self._slots = asyncio.Semaphore(settings.concurrency)
+        self._level = Level(settings.concurrency or ceiling)
+        self._gate = Gate(lambda: self._level.size)
+
+    @property
+    def concurrency(self) -> int:
+        """How many requests may be in flight now."""
+        return self._level.size
 
     async def __aenter__(self) -> Self:
         settings = self._settings
-        self._limit.open()
+        self.limit.open()
         url = httpx.URL(settings.base_url)
         self._client = httpx.AsyncClient(
             base_url=url,
             headers={"user-agent": "market-assets", "accept-encoding": "gzip, deflate"}
             | {name: secret.get_secret_value() for name, secret in settings.headers.items()},
             timeout=httpx.Timeout(settings.timeout, pool=None),
-            limits=httpx.Limits(max_connections=settings.concurrency),
+            limits=httpx.Limits(max_connections=self._level.ceiling),
             # Reading the list of authorities takes 20 ms, for nothing without TLS.
             verify=url.scheme == "https",
             # A proxy cannot reach this machine's loopback.
             trust_env=url.host not in _LOOPBACK,
         )
-        # One that has waited belongs to the loop that it waited in.
-        self._slots = asyncio.Semaphore(settings.concurrency)
         return self
 
     async def __aexit__(
@@ -140,7 +162,7 @@ class HttpClient:
     ) -> None:
         if self._client is not None:
             await self._client.aclose()
-        self._limit.close()
+        self.limit.close()
         self._client = None
 
     async def get(
@@ -165,7 +187,7 @@ class HttpClient:
         Raises:
             SourceError: There is no answer: permanent where asking again cannot help.
         """
-        async with self._slots:
+        async with self._gate.turn():
             return await self._get(path, params, f"source {self.name}: {about}", parse, weight)
 
     async def _get(
@@ -185,12 +207,14 @@ class HttpClient:
             backoff_jitter=0.5,
         )
         while True:
-            deadline = await self._turn(deadline, weight, about)
+            deadline, permit = await self._turn(deadline, weight, about)
             try:
                 return await self._attempt(
                     path, params, min(deadline - monotonic(), settings.total_timeout), parse
                 )
             except FailureError as failure:
+                if not failure.is_last:
+                    self._level.refuse(self._gate.busy)
                 if failure.is_last:
                     raise SourceError(
                         f"{about}: {failure.reason}",
@@ -206,7 +230,7 @@ class HttpClient:
                         key=itemgetter(1),
                     )
                     # In a thread: a locked file, or a server that says nothing, takes its seconds.
-                    await asyncio.to_thread(self._limit.hold, failure.retry_after)
+                    await asyncio.to_thread(self.limit.hold, failure.retry_after)
                 if retry.is_exhausted():
                     attempts = retry.attempts_made + 1
                     raise SourceError(
@@ -219,8 +243,10 @@ class HttpClient:
                     raise SourceError(
                         f"{about}: no answer within {limit}: {failure.reason}"
                     ) from failure
-                await self._sleep(wait)
-                self.usage.retries += 1
+            finally:
+                self.limit.done(permit)
+            await self._sleep(wait)
+            self.usage.retries += 1
 
     async def _attempt(
         self,
@@ -232,14 +258,17 @@ class HttpClient:
         if self._client is None:
             raise RuntimeError(f"source {self.name} is not open: use `async with`")
         self.usage.requests += 1
+        asked_at, began = time(), monotonic()
         try:
             async with (
                 asyncio.timeout(seconds),
                 self._client.stream("GET", path, params=dict(params)) as response,
             ):
+                self.limit.hear(response.headers, asked_at)
                 if response.status_code != httpx.codes.OK:
                     raise await self._refusal(response)
                 body = await self._read(response)
+            self._level.answer(monotonic() - began, self._gate.busy)
             self.usage.bytes += len(body)
             return self._parsed(body, parse)
         # What these say can hold the key that the vendor repeats, and a traceback would show all
@@ -352,25 +381,26 @@ class HttpClient:
             return None
         return None if seconds is None else min(seconds, LONGEST_HOLD)
 
-    async def _turn(self, deadline: float, weight: int, about: str) -> float:
+    async def _turn(self, deadline: float, weight: int, about: str) -> tuple[float, Permit]:
         """Wait until a request may be sent.
 
         A permit is taken last, so that none is kept while a hold lasts: all of them would be used
         at once at its end.
 
         Returns:
-            The deadline, later by the time in the queue of the rate limit.
+            The deadline, later by the time in the queue of the rate limit; and the permit.
         """
         while True:
             await self._hold(deadline, about)
-            waited = await self._limit.permit(weight)
-            self.usage.waits += waited
-            deadline += waited
-            if not self._limit.held():
-                return deadline
+            permit = await self.limit.permit(weight)
+            self.usage.waits += permit.waits
+            deadline += permit.waits
+            if not self.limit.held():
+                return deadline, permit
+            self.limit.done(permit)
 
     async def _hold(self, deadline: float, about: str) -> None:
-        while (wait := self._limit.held()) > 0:
+        while (wait := self.limit.held()) > 0:
             if monotonic() + wait > deadline:
                 reason, until = self._asked
                 why = (

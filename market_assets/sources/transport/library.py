@@ -11,6 +11,7 @@ import re
 from abc import abstractmethod
 from importlib import import_module
 from importlib.util import find_spec
+from time import monotonic
 from typing import TYPE_CHECKING, ClassVar, Generic, Self, TypeVar
 
 from pydantic import model_validator
@@ -95,8 +96,7 @@ class LibraryClient(HttpClient):
     async def __aenter__(self) -> Self:
         # A second or two that are not the vendor's: no request's time runs yet.
         await asyncio.to_thread(import_module, self._library)
-        self._limit.open()
-        self._slots = asyncio.Semaphore(self._settings.concurrency)
+        self.limit.open()
         return self
 
     async def _attempt(
@@ -107,9 +107,11 @@ class LibraryClient(HttpClient):
         parse: Callable[[bytes], T],
     ) -> T:
         self.usage.requests += 1
+        began = monotonic()
         try:
             async with asyncio.timeout(seconds) as budget:
                 body = await self._send(path, params)
+            self._level.answer(monotonic() - began, self._gate.busy)
             self.usage.bytes += len(body)
             return parse(self._bounded(body))
         # As in an HttpClient, what it says goes no further: a traceback would show all causes.

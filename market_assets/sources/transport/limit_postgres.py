@@ -9,70 +9,135 @@ from hashlib import sha256
 from threading import Lock
 from typing import TYPE_CHECKING, TypeVar
 
-from market_assets.sources.transport.limit_server import KEPT, PATIENCE
+from market_assets.sources.transport.limit_server import KEPT, PATIENCE, Count, Unit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from psycopg import Connection
-    from pyrate_limiter import Rate
+    from psycopg import Connection, Cursor
+
+    from market_assets.sources.transport.limit_server import Answer, Request
 
 T = TypeVar("T")
 
 _TABLES = """
-CREATE TABLE IF NOT EXISTS market_assets_sent (
+CREATE TABLE IF NOT EXISTS market_assets_requests (
     name text NOT NULL,
-    at timestamptz NOT NULL,
-    weight int NOT NULL
+    id text NOT NULL,
+    start_at float8 NOT NULL,
+    end_at float8 NOT NULL,
+    weight int NOT NULL,
+    requests int NOT NULL,
+    PRIMARY KEY (name, id)
 );
-CREATE INDEX IF NOT EXISTS market_assets_sent_at ON market_assets_sent (name, at);
+CREATE INDEX IF NOT EXISTS market_assets_requests_end ON market_assets_requests (name, end_at);
 CREATE TABLE IF NOT EXISTS market_assets_holds (
     name text PRIMARY KEY,
     until timestamptz NOT NULL
 )
 """
 
+_NOW = "SELECT extract(epoch FROM clock_timestamp())::float8"
+
 _FORGET = """
-DELETE FROM market_assets_sent
-WHERE at NOT BETWEEN clock_timestamp() - %s * interval '1 ms'
-    AND clock_timestamp() + interval '1 s'
+DELETE FROM market_assets_requests
+WHERE end_at < extract(epoch FROM clock_timestamp()) - %(kept)s
+    OR start_at > extract(epoch FROM clock_timestamp()) + 1
+"""
+
+_ANSWERS = """
+WITH answers AS (
+    SELECT id, slot, extract(epoch FROM clock_timestamp())::float8 - age AS at
+    FROM unnest(%(ids)s::text[], %(slots)s::text[], %(ages)s::float8[]) AS answer (id, slot, age)
+),
+gone AS (
+    DELETE FROM market_assets_requests AS sent
+    USING answers
+    WHERE sent.name = %(name)s AND sent.id = answers.id
+    RETURNING slot, at, start_at, weight, requests
+)
+INSERT INTO market_assets_requests AS sent
+SELECT %(name)s, slot, max(start_at), max(at), sum(weight), sum(requests)
+FROM gone
+GROUP BY slot
+ON CONFLICT (name, id) DO UPDATE SET
+    start_at = greatest(sent.start_at, excluded.start_at),
+    end_at = greatest(sent.end_at, excluded.end_at),
+    weight = sent.weight + excluded.weight,
+    requests = sent.requests + excluded.requests
+"""
+
+_REPORT = """
+INSERT INTO market_assets_requests AS sent
+SELECT %(name)s, %(id)s, %(at)s, %(at)s, %(weight)s - past, 0
+FROM (
+    SELECT
+        coalesce(sum(weight), 0) AS total,
+        coalesce(sum(weight) FILTER (
+            WHERE end_at <= extract(epoch FROM clock_timestamp()) OR id = %(id)s
+        ), 0) AS past
+    FROM market_assets_requests
+    WHERE name = %(name)s AND end_at >= %(since)s
+) AS counts
+WHERE total < %(weight)s
+ON CONFLICT (name, id) DO UPDATE SET weight = sent.weight + excluded.weight
 """
 
 _TAKE = """
 WITH present AS MATERIALIZED (
-    SELECT clock_timestamp() AS now
+    SELECT extract(epoch FROM clock_timestamp())::float8 AS now
 ),
 held AS (
-    SELECT extract(epoch FROM until - now) AS seconds
+    SELECT extract(epoch FROM until)::float8 - now AS seconds
     FROM market_assets_holds, present
-    WHERE name = %(name)s AND until > now
+    WHERE name = %(name)s AND extract(epoch FROM until) > now
 ),
-full_rates AS (
-    SELECT max(extract(epoch FROM at - now) + span / 1000.0) AS seconds
-    FROM present, unnest(%(most)s::int[], %(spans)s::int[]) AS rate (most, span), LATERAL (
+bounds AS (
+    SELECT place, most, by_weight, by_start, coalesce(since, now - span) AS since
+    FROM present, unnest(
+        %(most)s::int[], %(spans)s::float8[], %(since)s::float8[],
+        %(by_weight)s::bool[], %(by_start)s::bool[]
+    ) WITH ORDINALITY AS bound (most, span, since, by_weight, by_start, place)
+),
+verdicts AS (
+    SELECT place, (
         SELECT at
         FROM (
-            SELECT at, sum(weight) OVER (ORDER BY at DESC) AS since
-            FROM market_assets_sent
-            WHERE name = %(name)s AND at > now - span * interval '1 ms'
-        ) AS sent
-        WHERE since > most - %(weight)s
+            SELECT at, sum(units) OVER (ORDER BY at DESC) AS total
+            FROM (
+                SELECT
+                    CASE WHEN by_start THEN start_at ELSE end_at END AS at,
+                    CASE WHEN by_weight THEN weight ELSE requests END AS units
+                FROM market_assets_requests
+                WHERE name = %(name)s AND end_at >= bounds.since
+            ) AS sent
+            WHERE at >= bounds.since
+        ) AS totals
+        WHERE total > most - CASE WHEN by_weight THEN %(weight)s ELSE 1 END
         ORDER BY at DESC
         LIMIT 1
-    ) AS blocking
+    ) AS at
+    FROM bounds
 ),
 verdict AS (
-    SELECT coalesce((SELECT seconds FROM held), 0) AS held, coalesce(seconds, 0) AS wait
-    FROM full_rates
+    SELECT
+        coalesce((SELECT seconds FROM held), 0) AS hold,
+        count(at) AS full_bounds,
+        coalesce(
+            array_agg(CASE WHEN at < now THEN now - at WHEN at >= now THEN 0 END ORDER BY place),
+            '{}'
+        ) AS ages,
+        count(*) AS bounds
+    FROM verdicts, present
 ),
 taken AS (
-    INSERT INTO market_assets_sent
-    SELECT %(name)s, now, %(weight)s
+    INSERT INTO market_assets_requests
+    SELECT %(name)s, %(id)s, now, now + %(longest)s, %(weight)s, 1
     FROM present, verdict
-    WHERE held = 0 AND wait = 0 AND cardinality(%(most)s::int[]) > 0
+    WHERE hold = 0 AND full_bounds = 0 AND bounds > 0
 )
-SELECT held::float8, wait::float8
-FROM verdict
+SELECT hold::float8, ages, now
+FROM verdict, present
 """
 
 _HOLD = """
@@ -99,23 +164,46 @@ class PostgresServer:
         self._connection: Connection | None = None
         self._lock = Lock()
 
-    def take(self, key: str, weight: int, rates: Sequence[Rate]) -> tuple[float, float]:
+    def now(self) -> float:
+        """The server's clock: see `LimitServer.now`."""
+        return self._do(lambda connection: _first(connection.execute(_NOW)))
+
+    def take(self, key: str, request: Request) -> Count:
         """Count a request: see `LimitServer.take`."""
+        bounds = request.bounds
         parameters = {
             "name": key,
-            "weight": weight,
-            "most": [rate.limit for rate in rates],
-            "spans": [rate.interval for rate in rates],
+            "id": request.id,
+            "weight": request.weight,
+            "longest": request.longest,
+            "most": [bound.most for bound in bounds],
+            "spans": [float(bound.span) for bound in bounds],
+            "since": [bound.since for bound in bounds],
+            "by_weight": [bound.unit is Unit.WEIGHT for bound in bounds],
+            "by_start": [bound.by_start for bound in bounds],
         }
 
-        def take(connection: Connection) -> tuple[float, float]:
+        def take(connection: Connection) -> Count:
             with connection.transaction():
                 # The next statement sees what all who had the lock before have counted.
                 _lock(connection, key)
-                held, wait = connection.execute(_TAKE, parameters).fetchone() or (0.0, 0.0)
-            return held, wait
+                _note_answers(connection, key, request.answers)
+                for report in request.reports:
+                    connection.execute(_REPORT, {"name": key, **report._asdict()})
+                hold, ages, now = connection.execute(_TAKE, parameters).fetchone() or (0.0, [], 0.0)
+            return Count(hold, ages, now)
 
         return self._do(take)
+
+    def settle(self, key: str, answers: Sequence[Answer]) -> None:
+        """Note what was answered: see `LimitServer.settle`."""
+
+        def settle(connection: Connection) -> None:
+            with connection.transaction():
+                _lock(connection, key)
+                _note_answers(connection, key, answers)
+
+        self._do(settle)
 
     def hold(self, key: str, seconds: float) -> None:
         """Let nothing be counted for so long: see `LimitServer.hold`."""
@@ -158,11 +246,11 @@ class PostgresServer:
                 # Two who make a table at once would be in each other's way.
                 _lock(connection, "market-assets")
                 (table,) = connection.execute(
-                    "SELECT to_regclass('market_assets_holds')"
+                    "SELECT to_regclass('market_assets_requests')"
                 ).fetchone() or (None,)
                 if table is None:
                     connection.execute(_TABLES)
-                connection.execute(_FORGET, (KEPT,))
+                connection.execute(_FORGET, {"kept": KEPT})
         except BaseException:
             connection.close()
             raise
@@ -177,3 +265,15 @@ def _lock(connection: Connection, key: str) -> None:
             f"SET LOCAL statement_timeout = '{PATIENCE}s'; SELECT pg_advisory_xact_lock({number})"
         ).encode()
     )
+
+
+def _note_answers(connection: Connection, key: str, answers: Sequence[Answer]) -> None:
+    if not answers:
+        return
+    ids, slots, ages = (list(column) for column in zip(*answers, strict=True))
+    connection.execute(_ANSWERS, {"name": key, "ids": ids, "slots": slots, "ages": ages})
+
+
+def _first(cursor: Cursor) -> float:
+    (value,) = cursor.fetchone() or (0.0,)
+    return float(value)

@@ -84,9 +84,29 @@ class PagedSource(ABC):
     ) -> None:
         self.name = name
         self.usage = Usage()
-        self.concurrency = settings.concurrency
         self._keys = settings
-        self._http = HttpClient(name, settings, self.usage, base=base, holds=self.holds)
+        self._http = self._http_client(settings, base)
+
+    @property
+    def concurrency(self) -> int:
+        """How many requests may be in flight now: see `Source`."""
+        return self._http.concurrency
+
+    def use_reserve(self) -> None:
+        """Use the reserve of the rate: see `contract.HasReserve`."""
+        self._http.limit.urgent = True
+
+    def _http_client(self, settings: HttpSettings, base: Path) -> HttpClient:
+        """A client that keeps to the traits."""
+        return HttpClient(
+            self.name,
+            settings,
+            self.usage,
+            base=base,
+            holds=self.holds,
+            counting=self.traits.counting,
+            ceiling=self.traits.ceiling,
+        )
 
     async def __aenter__(self) -> Self:
         await self._http.__aenter__()

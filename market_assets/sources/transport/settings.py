@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Self
 
 from pydantic import (
     AfterValidator,
+    BeforeValidator,
     ByteSize,
     Field,
     NonNegativeFloat,
@@ -75,6 +76,15 @@ HeaderSecret = Annotated[SecretStr, AfterValidator(_header_text)]
 """A key, or anything else that can be sent in a header and is shown to nobody."""
 
 
+def _share(value: object) -> object:
+    match = re.fullmatch(r"(\d{1,3}(?:\.\d+)?) ?%", value) if isinstance(value, str) else None
+    return float(match[1]) / 100 if match else value
+
+
+Reserve = Annotated[float, BeforeValidator(_share), Field(ge=0, le=0.9)]
+"""A share like 20% or 0.2."""
+
+
 class HttpSettings(SourceSettings):
     """The keys of every source that speaks HTTP.
 
@@ -90,14 +100,19 @@ class HttpSettings(SourceSettings):
         max_elapsed: Seconds for one answer over all its attempts; time in the queue of the rate
             limit does not count.
         rate: The most requests per second, minute or hour, like "50/s" or "2900/m", in the vendor's
-            weights where a request has one; None is unlimited. A tenth of them may go at once (ten
-            at least).
+            weights where a request has one; None is unlimited. Where the vendor counts by windows
+            of its clock, a whole window may be used at once; elsewhere a tenth of them may go at
+            once (ten at least).
+        reserve: The share of a rate per minute or hour that only updates and repairs may use. In
+            the last tenth of a window of the vendor's clock a backfill may use what is left of it.
         hold: Seconds to leave the vendor alone for after a 429 that does not say how long.
         limiter_path: A file that makes the rate, and the time for which the vendor wants to be left
             alone, hold between processes; without it, they hold in this source alone. A source of a
             universe has one by itself: `source_of`.
         limiter: The Redis or PostgreSQL server that does so between machines, in place of the file.
-        concurrency: Requests in flight at once.
+        concurrency: The most requests in flight at once; without it what the source's traits say.
+            How many there are follows from the answers: more while they are quick, fewer when they
+            slow down or are refused.
         max_body: Bytes that an answer may have, after decompression.
         headers: Headers sent with every request: where keys go.
         hidden: What else is shown to nobody, such as a token in `base_url`. In a universe every
@@ -112,10 +127,11 @@ class HttpSettings(SourceSettings):
     backoff_cap: PositiveFloat = 30
     max_elapsed: PositiveFloat = 120
     rate: RateText | None = None
+    reserve: Reserve = 0.2
     hold: NonNegativeFloat = 0
     limiter_path: Path | None = None
     limiter: LimitsUrl | None = None
-    concurrency: PositiveInt = 8
+    concurrency: PositiveInt | None = None
     max_body: ByteSize = ByteSize(32 * 1024**2)
     headers: dict[str, HeaderSecret] = Field(default_factory=dict)
     hidden: tuple[SecretStr, ...] = ()

@@ -15,6 +15,7 @@ from pydantic import model_validator
 
 from market_assets.market.timeframes import TS, Timeframe
 from market_assets.sources.contract import CANDLE_SCHEMA, SourceSettings, Traits, epoch_to_us
+from market_assets.sources.counting import Counting
 from market_assets.sources.transport.http import (
     HttpSettings,
     RateText,
@@ -64,7 +65,8 @@ class _Venue:
         name: Whose prices these are.
         base_url: Where it is.
         path: Where its candles are asked for.
-        rate: What we spend, in the vendor's weights.
+        rate: What the vendor allows, in its weights.
+        counting: How it counts them.
         pages: What pages of up to so many rows weigh, the smallest first. The last is the cheapest
             per row; larger ones, which the vendor would give, cost more than they hold.
         stream: The format of its live candles.
@@ -74,6 +76,7 @@ class _Venue:
     base_url: str
     path: str
     rate: str
+    counting: Counting
     pages: tuple[tuple[int, int], ...]
     stream: type[BinanceStream]
 
@@ -91,12 +94,15 @@ class _Venue:
         return next(weight for rows, weight in self.pages if limit <= rows)
 
 
+_BY_MINUTES = Counting(clock=60, header="x-mbx-used-weight-1m")
+
 _VENUES: Mapping[Market, _Venue] = {
     "spot": _Venue(
         "binance",
         "https://data-api.binance.vision",
         "/api/v3/klines",
-        "5800/m",
+        "6000/m",
+        replace(_BY_MINUTES, requests=(61_000, 300)),
         ((1000, 2),),
         BinanceStream,
     ),
@@ -104,7 +110,8 @@ _VENUES: Mapping[Market, _Venue] = {
         "binance-usdm",
         "https://fapi.binance.com",
         "/fapi/v1/klines",
-        "2300/m",
+        "2400/m",
+        _BY_MINUTES,
         ((99, 1), (499, 2)),
         BinanceUsdmStream,
     ),
@@ -120,9 +127,9 @@ class BinanceSettings(StreamingSettings):
     """The keys of a `binance` source: those of every HTTP source, and which market it is.
 
     Address and limit follow from the market. The limit is counted in the vendor's weights: the
-    vendor allows an address 6000 per minute for spot and 2400 for futures; a page weighs 2. The
-    default stays a little below that, because the vendor counts in minutes of its own clock and
-    other programs may share the address.
+    vendor allows an address 6000 in each minute of its clock for spot and 2400 for futures; a page
+    weighs 2. Each answer says how much the minute has used so far: where other programs share the
+    address, that is believed.
 
     Attributes:
         market: spot, or usdm for futures and perpetuals that are settled in USDT or USDC.
@@ -189,12 +196,16 @@ class BinanceSource(PagedSource):
         emits_empty_bars=True,
         earliest_probe=True,
         kinds=frozenset({"crypto"}),
+        counting=_VENUES["spot"].counting,
+        ceiling=64,
     )
 
     def __init__(self, name: str, settings: HttpSettings, *, base: Path, kind: str) -> None:
-        super().__init__(name, settings, base=base, kind=kind)
         self._venue = _VENUES[settings.market if isinstance(settings, BinanceSettings) else "spot"]
-        self.traits = replace(self.traits, page_size=self._venue.page)
+        self.traits = replace(
+            self.traits, page_size=self._venue.page, counting=self._venue.counting
+        )
+        super().__init__(name, settings, base=base, kind=kind)
 
     @staticmethod
     def venue_of(settings: SourceSettings, _kind: str) -> str | None:

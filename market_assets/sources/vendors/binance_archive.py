@@ -150,10 +150,9 @@ class BinanceArchiveSource:
         clock: Callable[[], datetime] = present,
     ) -> None:
         self.name = name
-        self.concurrency = settings.concurrency
         self._rest = BinanceSource(name, settings.rest, base=base, kind=kind)
         self.usage = self._rest.usage
-        self._http = HttpClient(name, settings, self.usage, base=base)
+        self._http = HttpClient(name, settings, self.usage, base=base, ceiling=self.traits.ceiling)
         self._folder = _FOLDERS[settings.market]
         self._cache = (
             base / settings.cache if settings.cache else home() / "archives" / limit_name(settings)
@@ -166,6 +165,16 @@ class BinanceArchiveSource:
     def venue_of(settings: BinanceArchiveSettings, _kind: str) -> str:
         """Name the market whose prices these are: see `Source`."""
         return venue_name(settings.market)
+
+    @property
+    def concurrency(self) -> int:
+        """How many requests may be in flight now: see `Source`."""
+        return self._http.concurrency
+
+    def use_reserve(self) -> None:
+        """Use the reserves of both rates: see `contract.HasReserve`."""
+        self._http.limit.urgent = True
+        self._rest.use_reserve()
 
     async def __aenter__(self) -> Self:
         self._zips = ZipCache(self.name, self._http, self._cache, self._memory)

@@ -60,6 +60,7 @@ class BybitSource(PagedSource):
         emits_empty_bars=True,
         earliest_probe=False,
         kinds=frozenset({"crypto"}),
+        ceiling=32,
     )
 
     @staticmethod

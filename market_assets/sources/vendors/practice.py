@@ -22,7 +22,7 @@ from market_assets.imports import late_imports
 from market_assets.practice.book import Market
 from market_assets.practice.faults import Fault
 from market_assets.sources.contract import KINDS
-from market_assets.sources.transport.http import HttpClient, StreamingSettings, WebAddress
+from market_assets.sources.transport.http import StreamingSettings, WebAddress
 from market_assets.sources.vendors.binance import BinanceSource
 from market_assets.sources.vendors.binance_stream import BinanceStream
 
@@ -84,7 +84,7 @@ class PracticeSource(BinanceSource):
     async def __aenter__(self) -> Self:
         if not self._settings.base_url:
             settings = self._settings.model_copy(update={"base_url": _vendor(self._market()).url})
-            self._http = HttpClient(self.name, settings, self.usage, base=self._base)
+            self._http = self._http_client(settings, self._base)
         return await super().__aenter__()
 
     # It charges nothing by what is asked for.
@@ -109,6 +109,7 @@ class PracticeSource(BinanceSource):
             kind=settings.kind or self._kind,
             data=None if settings.data is None else self._base / settings.data,
             faults=[*settings.faults, *self._more_faults()],
+            quotas=settings.quotas,
             latest_only=settings.latest_only,
         )
 

@@ -336,7 +336,7 @@ class Redirected(ExampleSource):
 
 class Impatient(ExampleSource):
     async def __aenter__(self):
-        self._http._limit.hold = lambda _seconds: None
+        self._http.limit.hold = lambda _seconds: None
         return await super().__aenter__()
 
 

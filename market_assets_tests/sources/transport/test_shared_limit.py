@@ -10,6 +10,7 @@ import pytest
 from pydantic import SecretStr
 
 from market_assets.errors import SourceError
+from market_assets.sources.transport.limit import Allowance
 from market_assets.sources.transport.shared_limit import SharedLimit
 from market_assets_tests.support.limits import Place, client
 from market_assets_tests.support.servers import PASSWORD, QUOTED, SERVERS
@@ -18,7 +19,7 @@ on_servers = pytest.mark.parametrize("place", [*SERVERS], indirect=True)
 
 
 def shared(place: Place, key: str, rate: str | None = None) -> SharedLimit:
-    return SharedLimit("mine", rate, SecretStr(place.url), key)
+    return SharedLimit("mine", Allowance(rate), SecretStr(place.url), key)
 
 
 def permit(limit: SharedLimit, weight: int = 1, *, within: float = 5) -> float:
@@ -26,7 +27,9 @@ def permit(limit: SharedLimit, weight: int = 1, *, within: float = 5) -> float:
 
     async def permit() -> float:
         limit.open()
-        return await asyncio.wait_for(limit.permit(weight), within)
+        got = await asyncio.wait_for(limit.permit(weight), within)
+        limit.done(got)
+        return got.waits
 
     return asyncio.run(permit())
 
@@ -119,7 +122,9 @@ class TestServer:
         limits = [shared(place, f"first {count}", "5/s") for count in range(4)]
         if place.url.startswith("postgres"):
             with psycopg.connect(place.url) as connection:
-                connection.execute("DROP TABLE IF EXISTS market_assets_sent, market_assets_holds")
+                connection.execute(
+                    "DROP TABLE IF EXISTS market_assets_requests, market_assets_holds"
+                )
 
         async def begin() -> None:
             for limit in limits:
@@ -161,7 +166,9 @@ class TestWithoutItsServer:
         for server in ("limit_redis", "limit_postgres"):
             monkeypatch.setattr(f"market_assets.sources.transport.{server}.PATIENCE", patience)
         port = serve(say_nothing).url.rpartition(":")[2]
-        limit = SharedLimit("mine", "5/s", SecretStr(f"{scheme}://127.0.0.1:{port}/0"), "silent")
+        limit = SharedLimit(
+            "mine", Allowance("5/s"), SecretStr(f"{scheme}://127.0.0.1:{port}/0"), "silent"
+        )
 
         with pytest.raises(SourceError, match="its limit cannot be shared"):
             permit(limit, within=30)

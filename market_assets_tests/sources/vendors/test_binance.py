@@ -11,6 +11,7 @@ import math
 import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -30,8 +31,6 @@ from market_assets.sources.vendors.binance import (
 )
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import polars as pl
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
@@ -299,13 +298,16 @@ class TestMarkets:
             ("usdm", "https://fapi.binance.com", 2400),
         ],
     )
-    def test_each_has_an_address_and_a_rate_below_what_the_vendor_allows(self, market, url, most):
+    def test_each_has_an_address_and_the_rate_that_the_vendor_allows_as_it_counts_it(
+        self, market, url, most
+    ):
         settings = BinanceSettings.model_validate({"market": market})
-        count, period = (settings.rate or "").split("/")
+        traits = BinanceSource("binance", settings, base=Path(), kind="crypto").traits
 
         assert settings.base_url == url
-        assert period == "m"
-        assert 0.9 * most < int(count) < most
+        assert settings.rate == f"{most}/m"
+        assert traits.counting.clock == 60
+        assert traits.ceiling == 64
 
     def test_what_is_set_is_not_overruled(self):
         settings = BinanceSettings.model_validate(
@@ -378,4 +380,4 @@ class TestMarkets:
 def weight_in(counts: Path) -> int:
     """What a limit's file says was spent."""
     with closing(sqlite3.connect(counts)) as connection:
-        return connection.execute("SELECT count(*) FROM rate_bucket").fetchone()[0]
+        return connection.execute("SELECT sum(weight) FROM requests").fetchone()[0]

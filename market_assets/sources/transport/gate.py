@@ -9,7 +9,7 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
 FIRST = -1
 """The rank of a question that comes before any page."""
@@ -20,18 +20,25 @@ class Gate:
 
     In the order of arrival one symbol would get all of its pages before another gets its first: a
     page comes here when its source has looked how far it reaches, symbol by symbol.
+
+    Args:
+        size: Gives how many may go at once; asked whenever one has gone or comes.
+
+    Attributes:
+        busy: How many have their turn.
     """
 
-    def __init__(self, size: int) -> None:
-        self._free = size
+    def __init__(self, size: Callable[[], int]) -> None:
+        self.busy = 0
+        self._size = size
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
         self._arrivals = count()
 
     @asynccontextmanager
-    async def turn(self, rank: int) -> AsyncIterator[None]:
+    async def turn(self, rank: int = FIRST) -> AsyncIterator[None]:
         """Wait for a turn; the lowest rank of those that wait is next."""
-        if self._free:
-            self._free -= 1
+        if self.busy < self._size():
+            self.busy += 1
         else:
             granted = asyncio.get_running_loop().create_future()
             heappush(self._waiting, (rank, next(self._arrivals), granted))
@@ -47,9 +54,9 @@ class Gate:
             self._pass_on()
 
     def _pass_on(self) -> None:
-        while self._waiting:
+        self.busy -= 1
+        while self._waiting and self.busy < self._size():
             *_, granted = heappop(self._waiting)
             if not granted.done():
                 granted.set_result(None)
-                return
-        self._free += 1
+                self.busy += 1

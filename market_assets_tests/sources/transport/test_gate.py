@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
-from market_assets.fill.gate import FIRST, Gate
+from market_assets.sources.transport.gate import FIRST, Gate
 
 
 async def served(ranks: list[int], *, size: int, cancelled: int | None = None) -> list[int]:
     """The ranks in the order in which they had their turns; all of them come at once."""
-    gate, order, end = Gate(size), [], asyncio.Event()
+    gate, order, end = Gate(lambda: size), [], asyncio.Event()
 
     async def ask(rank: int) -> None:
         async with gate.turn(rank):
@@ -37,7 +37,7 @@ def test_one_that_is_cancelled_while_it_waits_holds_up_nobody():
 
 def test_a_turn_that_was_granted_and_then_cancelled_is_passed_on():
     async def run() -> list[str]:
-        gate, order = Gate(1), []
+        gate, order = Gate(lambda: 1), []
 
         async def ask(name: str) -> None:
             async with gate.turn(0):

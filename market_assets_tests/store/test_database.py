@@ -52,6 +52,16 @@ def test_rows_are_parted_by_whether_their_symbol_and_time_is_unique(minutes):
     assert doubled["close"].to_list() == [1.0, 2.0]
 
 
+def test_many_rows_are_added_with_one_thread_and_few_with_all(database, minutes):
+    setting = "SELECT current_setting('threads') AS threads"
+    database.execute("SET threads = 2")
+    few = rows(minutes, ("A", 1, 1.0))
+    database.insert("kept", few, COLUMNS)
+    assert database.frame(setting).item() == 2
+    database.insert("kept", pl.concat([few] * 10_000), COLUMNS)
+    assert database.frame(setting).item() == 1
+
+
 def test_nothing_added_or_removed_is_no_statement(database, minutes):
     database.insert("there is no such table", rows(minutes), COLUMNS)
     database.delete_keys("there is no such table", rows(minutes).select("symbol", "ts"))

@@ -8,7 +8,7 @@ import sys
 import duckdb
 import pytest
 
-from market_assets.store.engine import close_file, open_file
+from market_assets.store.engine import close_file, narrow, open_file
 
 WRITES = (
     "import duckdb, sys; "
@@ -105,3 +105,23 @@ def test_a_new_file_has_the_form_that_opens_fast_and_a_file_that_is_there_keeps_
     assert form(again) == "v1.0.0+"
     assert again.execute("SELECT n FROM theirs ORDER BY n").fetchall() == [(1,), (2,)]
     close_file(older, again)
+
+
+def threads(connection: duckdb.DuckDBPyConnection) -> int:
+    ((number,),) = connection.execute("SELECT current_setting('threads')").fetchall()
+    return int(number)
+
+
+def test_who_writes_with_one_thread_leaves_all_of_them_to_the_next(path):
+    ours = open_file(path, read_only=False)
+    usual = threads(ours)
+    ours.begin()
+    narrow(ours)
+    ours.execute("CREATE TABLE ours AS SELECT 2 AS n")
+    assert threads(ours) == 1
+    ours.commit()
+    close_file(path, ours)
+    again = open_file(path, read_only=True)
+    assert threads(again) == usual
+    assert again.execute("SELECT n FROM ours").fetchall() == [(2,)]
+    close_file(path, again)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, replace
 from datetime import datetime
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -239,9 +240,11 @@ class Comparer:
         What is not answered within the time budget is left out.
         """
         pages = [page for question in questions for page in question.pages]
-        queue, answers = self._fetcher.submit(pages), {}
+        inbox: SimpleQueue[Answer | BaseException] = SimpleQueue()
+        self._fetcher.submit(pages, inbox.put)
+        answers: dict[int, Answer] = {}
         for _ in pages:
-            answer = queue.get()
+            answer = inbox.get()
             if isinstance(answer, BaseException):
                 raise_fault(answer)
             answers[id(answer.page)] = answer

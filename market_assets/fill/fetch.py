@@ -9,7 +9,6 @@ import asyncio
 import threading
 from contextlib import AsyncExitStack
 from itertools import count
-from queue import SimpleQueue
 from typing import TYPE_CHECKING, NoReturn, Self, TypeVar
 
 from market_assets.errors import MarketAssetsError
@@ -23,7 +22,7 @@ from market_assets.fill.standing import Standing
 from market_assets.fill.stumble import stumble
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Mapping, Sequence
+    from collections.abc import Callable, Coroutine, Mapping, Sequence
     from concurrent.futures import Future
     from datetime import datetime
 
@@ -31,6 +30,8 @@ if TYPE_CHECKING:
     from market_assets.fill.terms import Terms
     from market_assets.sources.contract import Source
     from market_assets.sources.transport.horizon import Horizon
+
+    Tell = Callable[[Answer | BaseException], None]
 
 T = TypeVar("T")
 
@@ -80,15 +81,17 @@ class Fetcher:
         finally:
             self._stop()
 
-    def submit(self, pages: Sequence[Page]) -> SimpleQueue[Answer | BaseException]:
+    def submit(self, pages: Sequence[Page], tell: Tell) -> None:
         """Start asking for pages in their order.
 
-        Each answer is put on the queue as soon as it is complete. A fault of this program costs the
-        page that met it. An exception that must end the program is put on the queue, too.
+        A fault of this program costs the page that met it.
+
+        Args:
+            pages: What is asked for.
+            tell: Is given each answer as soon as it is complete, in the thread that asks. An
+                exception that must end the program is told as well.
         """
-        answers: SimpleQueue[Answer | BaseException] = SimpleQueue()
-        self._loop.call_soon_threadsafe(self._start, pages, answers)
-        return answers
+        self._loop.call_soon_threadsafe(self._start, pages, tell)
 
     def earliest(self, series: Sequence[Series]) -> dict[str, tuple[datetime, str]]:
         """The open of each symbol's oldest bar, with the source that has it.
@@ -129,27 +132,25 @@ class Fetcher:
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._exit.aclose()
 
-    def _start(self, pages: Sequence[Page], answers: SimpleQueue[Answer | BaseException]) -> None:
+    def _start(self, pages: Sequence[Page], tell: Tell) -> None:
         for page in pages:
-            task = self._loop.create_task(self._run(page, next(self._ranks), answers))
+            task = self._loop.create_task(self._run(page, next(self._ranks), tell))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _run(
-        self, page: Page, rank: int, answers: SimpleQueue[Answer | BaseException]
-    ) -> None:
+    async def _run(self, page: Page, rank: int, tell: Tell) -> None:
         try:
-            answers.put(await self._fallback.ask(page, rank))
+            tell(await self._fallback.ask(page, rank))
         except asyncio.CancelledError:
             raise
         except Exception as error:  # noqa: BLE001 - it is told, and the other pages go on
             answer = Answer(page)
             about = f"{page.symbol} {self._terms.timeframe} {page.window}"
             answer.note(stumble(about, "what the sources gave", error))
-            answers.put(answer)
+            tell(answer)
         # Handed to the thread that waits, which raises it.
         except BaseException as error:  # noqa: BLE001
-            answers.put(error)
+            tell(error)
 
 
 def raise_fault(fault: BaseException) -> NoReturn:

@@ -6,11 +6,9 @@ are asked for is in `wanted`, how sources are asked in `fetch`, how answers are 
 
 from __future__ import annotations
 
-import time
-from collections import deque
 from contextlib import closing
-from dataclasses import dataclass, replace
-from queue import Empty
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -18,14 +16,15 @@ import polars as pl
 from market_assets.errors import SourceError
 from market_assets.expected.counts import count_profile
 from market_assets.fill.calendar_changes import follow_calendar
+from market_assets.fill.chunks import Chunk
 from market_assets.fill.compare import Comparer
-from market_assets.fill.fetch import Fetcher, raise_fault
+from market_assets.fill.fetch import Fetcher
+from market_assets.fill.flow import Flow, Pace
 from market_assets.fill.heads import Heads
 from market_assets.fill.judge import Judge
 from market_assets.fill.options import USUAL, FillOptions
 from market_assets.fill.terms import terms_of
 from market_assets.fill.wanted import marked, pages_of
-from market_assets.market.partitions import Partition, hull
 from market_assets.sources.contract import brief, omits_quiet, use_reserve
 from market_assets.sources.transport.horizon import HORIZON_SCHEMA, Horizon
 from market_assets.store.database import naive
@@ -34,14 +33,14 @@ from market_assets.work.run import BY_HAND, Trigger
 from market_assets.work.work import Work
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Mapping, Sequence
-    from datetime import datetime
-    from queue import SimpleQueue
+    from collections.abc import Generator, Iterator, Mapping
 
     from market_assets.expected.scope import Scope
     from market_assets.expected.series import Series
-    from market_assets.fill.answers import Answer, Page
+    from market_assets.fill.chunks import Batch
+    from market_assets.fill.fetch import Tell
     from market_assets.fill.memory import Memory
+    from market_assets.market.partitions import Partition
     from market_assets.market.timeframes import Window
     from market_assets.sources.contract import Source
     from market_assets.store import Store
@@ -55,31 +54,20 @@ _CHUNK_BARS = 250_000
 Two such chunks are in memory, however long the window is.
 """
 
-_COMMIT_EVERY = 2.0
-"""Seconds after which whole partitions are committed although more of their chunk is under way.
-
-DuckDB rewrites what it has of a row group at each commit, so that many small commits cost more time
-and room than the candles.
-"""
-
 _COMMIT_BARS = 250_000
 """Bars of all symbols that one transaction takes at most.
 
 A reader waits for tenths of a second then.
 """
 
+_HISTORY_EVERY, _PRESENT_EVERY = 10.0, 2.0
+"""Seconds after which whole partitions are committed although more of their chunk is under way.
+
+The first is for partitions that are over: of them many rows at once count more. See `Pace`.
+"""
 
 _URGENT = frozenset({Trigger.UPDATE, Trigger.REPAIR, Trigger.STREAM})
 """Who may use what sources have in reserve: a backfill of years leaves that to the present."""
-
-
-@dataclass
-class _Chunk:
-    """Some partitions, the pages that they need, and the queue of the answers."""
-
-    partitions: list[Partition]
-    pages: list[Page]
-    answers: SimpleQueue[Answer | BaseException]
 
 
 class Fill(Work):
@@ -131,7 +119,6 @@ class Fill(Work):
         self._brief_sources(is_urgent=run.trigger in _URGENT)
         self._quiet = omits_quiet(sources)
         self._fills_left = options.max_fills
-        self._newest: datetime | None = None
         self._noted: list[Horizon] = []
 
         partitions = self._asked.partitions(window)
@@ -203,21 +190,24 @@ class Fill(Work):
                 self._store, self._sources, fetcher, scope=asked, refetch=options.refetch
             )
         asked = asked.without(self._dead_symbols() if options.only_due else ())
-        waiting = deque(self._chunks())
-        planned: deque[_Chunk] = deque()
-        counted = False
-        while waiting or planned:
-            # One chunk is asked for while the one before it is committed.
-            while waiting and len(planned) < 2:
-                planned.append(self._plan(fetcher, judge, asked, waiting.popleft(), job))
-            if not counted:
-                # While the first answers are under way: the completeness view is right then,
-                # however the fill ends.
-                count_profile(self._store, self._scope.profile, self.now)
-                counted = True
-            for outcomes in self._finish(planned.popleft(), judge, job):
+        flow = Flow(
+            map(Chunk, self._chunks()),
+            plan=partial(self._plan, fetcher=fetcher, judge=judge, asked=asked, job=job),
+            commit=partial(self._commit, fetcher=fetcher, judge=judge, job=job),
+            pace=Pace(
+                self._bars_in,
+                _COMMIT_BARS,
+                history=_HISTORY_EVERY,
+                present=_PRESENT_EVERY,
+                is_over=lambda partition: partition.window.end <= self.now,
+            ),
+        )
+        # The completeness view is right from the first commit on, however the fill ends.
+        count = partial(count_profile, self._store, self._scope.profile, self.now)
+        with closing(flow.batches(count)) as batches:
+            for outcomes in batches:
                 yield outcomes if comparer is None else comparer.judged(outcomes)
-            self._note_horizons(fetcher)
+        self._note_horizons(fetcher)
 
     def _note_horizons(self, fetcher: Fetcher) -> None:
         """Record since when sources serve, as far as this fill has learned it anew."""
@@ -255,15 +245,10 @@ class Fill(Work):
             return frozenset(view.gaps.dead_symbols(self.dataset))
 
     def _plan(
-        self,
-        fetcher: Fetcher,
-        judge: Judge,
-        asked: Scope,
-        partitions: list[Partition],
-        job: Job,
-    ) -> _Chunk:
+        self, chunk: Chunk, tell: Tell, *, fetcher: Fetcher, judge: Judge, asked: Scope, job: Job
+    ) -> None:
         """Find what is absent from a chunk, and start to ask for it."""
-        window = hull(partitions)
+        window = chunk.window
         with self._store.reading(f"planning {self._scope} {window}") as view:
             states = judge.states(view, window)
             states = marked(view, self._scope, states, window, self._options)
@@ -274,63 +259,21 @@ class Fill(Work):
         if self._fills_left is not None:
             pages = pages[: self._fills_left]
             self._fills_left -= len(pages)
-        return _Chunk(partitions, pages, fetcher.submit(pages))
-
-    def _finish(self, chunk: _Chunk, judge: Judge, job: Job) -> Iterator[list[PartitionOutcome]]:
-        """Commit the partitions of a chunk, each when the pages that touch it are answered."""
-        touching = {
-            p.key: sum(1 for page in chunk.pages if page.window.intersect(p.window))
-            for p in chunk.partitions
-        }
-        answered: list[Answer] = []
-        outstanding = len(chunk.pages)
-        todo = deque(chunk.partitions)
-        while todo:
-            due = time.monotonic() + _COMMIT_EVERY
-            while outstanding:
-                waits = None if touching[todo[0].key] else max(0.0, due - time.monotonic())
-                try:
-                    answer = chunk.answers.get(timeout=waits)
-                except Empty:
-                    break
-                if isinstance(answer, BaseException):
-                    raise_fault(answer)
-                answered.append(answer)
-                self._newest = max(filter(None, (self._newest, answer.newest)), default=None)
-                outstanding -= 1
-                for partition in chunk.partitions:
-                    if answer.page.window.intersect(partition.window):
-                        touching[partition.key] -= 1
-            batch = [todo.popleft()]
-            bars = self._bars_in(batch[0])
-            while (
-                todo and not touching[todo[0].key] and bars + self._bars_in(todo[0]) <= _COMMIT_BARS
-            ):
-                batch.append(todo.popleft())
-                bars += self._bars_in(batch[-1])
-            yield self._commit(batch, answered, judge, job)
-            left = todo[0].window if todo else None
-            if left is not None:
-                answered = [a for a in answered if self._still_needed(a.page.window, left)]
+        chunk.plan(pages)
+        fetcher.submit(pages, tell)
 
     def _bars_in(self, partition: Partition) -> int:
         length = partition.window.end - partition.window.start
         return len(self._scope.series) * int(length / self._scope.timeframe.duration)
 
-    def _still_needed(self, page: Window, next_partition: Window) -> bool:
-        return (
-            page.start < next_partition.end
-            if self._options.newest_first
-            else page.end > next_partition.start
-        )
-
     def _commit(
-        self, batch: list[Partition], answered: Sequence[Answer], judge: Judge, job: Job
+        self, batch: Batch, *, fetcher: Fetcher, judge: Judge, job: Job
     ) -> list[PartitionOutcome]:
-        window = hull(batch)
-        answers = [answer for answer in answered if answer.page.window.intersect(window)]
-        with self._store.writing(f"filling {self._scope} {window}") as transaction:
-            outcomes = judge.commit(transaction, batch, answers, newest=self._newest)
+        self._note_horizons(fetcher)
+        with self._store.writing(f"filling {self._scope} {batch.window}") as transaction:
+            outcomes = judge.commit(
+                transaction, batch.partitions, batch.answers, newest=batch.newest
+            )
             job.count(outcomes, transaction)
         return outcomes
 

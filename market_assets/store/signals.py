@@ -45,9 +45,14 @@ class HeldBack:
 
     Only the main thread runs handlers, so that in any other one this does nothing. Blocks do not
     nest.
+
+    Args:
+        is_stopping: Such a signal has come already, and what another thread runs is waited for: the
+            wait is bounded from now on.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_stopping: bool = False) -> None:
+        self._is_stopping = is_stopping
         self._pending: list[int] = []
         self._handlers: dict[int, object] = {}
 
@@ -57,7 +62,7 @@ class HeldBack:
                 # None is a handler that Python has not installed and cannot put back.
                 if signal.getsignal(number) is not None:
                     self._handlers[number] = signal.signal(number, self._note)
-            _watcher().listen()
+            _watcher().listen(is_stopping=self._is_stopping)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -118,8 +123,11 @@ class _Watcher:
         with self._guard:
             self._opened.pop(id(connection), None)
 
-    def listen(self) -> None:
-        """Hear of signals from now on, unless another does, such as an event loop."""
+    def listen(self, *, is_stopping: bool = False) -> None:
+        """Hear of signals from now on, unless another does, such as an event loop.
+
+        One that came before is heard of again where the program is stopping.
+        """
         fileno = self._mouth.fileno()
         before = signal.set_wakeup_fd(fileno, warn_on_full_buffer=False)
         if before not in {-1, fileno}:
@@ -127,6 +135,8 @@ class _Watcher:
             return
         with self._guard:
             self._listening = True
+        if is_stopping:
+            self._mouth.send(bytes([signal.SIGINT]))
 
     def ignore(self) -> None:
         """Hear of no more signals: those that came are delivered now."""

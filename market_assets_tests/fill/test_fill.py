@@ -179,7 +179,7 @@ class TestOneOutcomeAPartition:
     def test_an_outcome_is_there_as_soon_as_its_partition_is_committed_and_closing_keeps_it(
         self, empty_ground, slow_vendor, monkeypatch
     ):
-        monkeypatch.setattr("market_assets.fill.fill._COMMIT_EVERY", 0.0)
+        monkeypatch.setattr("market_assets.fill.fill._HISTORY_EVERY", 0.0)
         ground, vendor = empty_ground, slow_vendor
         ground.add_vendor("vendor", vendor, total_timeout=60, timeout=60, max_elapsed=60)
         ground.keep(MINUTES + "symbols: {BTC: {}, ETH: {}}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 
 import pytest
@@ -119,6 +120,29 @@ def test_a_termination_passes_after_a_time_or_when_it_comes_twice(
         time.sleep(0.3)
         reader.process.terminate()
     assert reader.process.wait(timeout=20) == ends_by
+
+
+def test_who_waits_for_another_thread_after_a_signal_waits_for_a_bounded_time(store, monkeypatch):
+    monkeypatch.setattr(signals, "HELD_FOR", 0.0)
+    broken: list[str] = []
+
+    def never_ends() -> None:
+        try:
+            with store.reading("counting for long") as view:
+                view.database.execute(
+                    "SELECT count(*) FROM range(10000000) a, range(10000000) b"
+                ).fetchall()
+        except StoreError as error:
+            broken.append(str(error))
+
+    with store.writing("making it"):
+        pass
+    other = threading.Thread(target=never_ends)
+    other.start()
+    with signals.HeldBack(is_stopping=True):
+        other.join(60)
+    assert not other.is_alive()
+    assert len(broken) == 1
 
 
 def test_a_statement_that_does_not_end_is_broken_off_and_told(store, monkeypatch, caplog):

@@ -113,23 +113,24 @@ class TestOneJob:
     def test_a_fill_that_is_stopped_tells_of_the_partitions_that_it_has_done(
         self, ground, monkeypatch
     ):
-        monkeypatch.setattr("market_assets.fill.fill._COMMIT_EVERY", 0.0)
+        monkeypatch.setattr("market_assets.fill.fill._HISTORY_EVERY", 0.0)
         monkeypatch.setattr("market_assets.fill.fill._COMMIT_BARS", 24)
         ground.keep("symbols: {BTC: {}}")
         outcomes = iter(ground.begin())
         next(outcomes)
         running = ground.job()
-        assert (running["status"], round(running["progress"], 2)) == ("RUNNING", 0.33)
+        assert running["status"] == "RUNNING"
+        assert round(running["progress"], 2) in {0.33, 0.67}
         outcomes.close()
 
         job = ground.job()
-        assert (job["status"], job["detail"]["partitions_done"], job["detail"]["partitions"]) == (
-            "CANCELLED",
-            1,
-            3,
-        )
+        assert (job["status"], job["detail"]["partitions"]) == ("CANCELLED", 3)
+        # The second one may have been under way.
+        done = job["detail"]["partitions_done"]
+        assert done in {1, 2}
+        assert ground.rows().height == 24 * done
         # Nothing is said of days that nobody has looked at.
-        assert (job["detail"]["missing_before"], job["detail"]["missing_after"]) == (24, 0)
+        assert (job["detail"]["missing_before"], job["detail"]["missing_after"]) == (24 * done, 0)
 
     def test_requests_that_were_sent_again_and_waits_are_counted(self, empty_ground, vendor):
         busy = Fault(

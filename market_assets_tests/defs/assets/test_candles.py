@@ -20,7 +20,7 @@ import pytest
 from market_assets.config.settings import Severity
 from market_assets.config.sources import sources_of
 from market_assets.defs.automation.repair import look_at
-from market_assets.defs.automation.runs import instance_at
+from market_assets.defs.automation.runs import RangeRun, Runner, instance_at
 from market_assets.defs.events import CHECKS, materialization_metadata, verdict_metadata
 from market_assets.defs.internals.checks import check_failures
 from market_assets.defs.resources import Sources, StoreResource
@@ -547,6 +547,37 @@ def test_two_runs_at_once_and_a_reader_wait_for_each_other_and_say_so_in_the_run
     } == {"SUCCEEDED"}
     rows = ground.table("SELECT count(*), count(DISTINCT (symbol, ts)) FROM kept.candles_1h").row(0)
     assert rows == (7 * 48, 7 * 48)
+
+
+def test_while_the_events_of_a_batch_are_stored_the_next_one_is_committed(
+    ground: Ground, vendor: Vendor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("market_assets.fill.fill._COMMIT_BARS", 48)
+    ground.keep(vendor())
+    store = ground.store_resource.store(ground.clock)
+    stored: list[int] = []
+
+    def days_stored() -> int:
+        with store.reading("looking on") as view:
+            (days,) = view.database.frame(
+                "SELECT count(DISTINCT ts::DATE) FROM kept.candles_1h"
+            ).row(0)
+        return int(days)
+
+    def hold_up() -> None:
+        """Let the run go on from the first event of a day when the next day is stored."""
+        end = time.monotonic() + 60
+        expected = min(len(stored) + 2, len(DAYS))
+        while (days := days_stored()) < expected and time.monotonic() < end:
+            pass
+        stored.append(days)
+
+    planned = RangeRun("kept", (Timeframe.H1,), tuple(DAYS))
+    _, success = Runner(ground.definitions, ground.instance).execute(planned, done=hold_up)
+
+    assert success
+    # Of each day, and not more than the next one: that is what a killed run leaves unreported.
+    assert stored == [2, 3, 4, 5, 6, 7, 7]
 
 
 def test_a_run_of_the_future_fills_nothing_and_fails_nothing(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import shutil
+import sys
 import textwrap
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,7 +17,7 @@ import pytest
 from hypothesis import settings
 
 from market_assets.config.load import load_universe
-from market_assets.store import Store
+from market_assets.store import Store, engine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -43,16 +46,71 @@ def _keep_homes_in_memory() -> None:
 
 _keep_homes_in_memory()
 
+# Four workers compile each test, and dozens of processes the package, unless one of them writes
+# down what came of it.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+WORKER = os.environ.get("PYTEST_XDIST_WORKER")
+if WORKER:
+    # The other workers have the other cores. A fill costs a fifth less so.
+    engine.SETTINGS["threads"] = 1
+
 # The width of the terminal that started the tests is not theirs; pytest-xdist sets one.
 os.environ.pop("COLUMNS", None)
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
+HERE = Path(__file__).parent
+
+LONG = (
+    "live/test_session.py",
+    "fill/test_memory.py",
+    "defs/automation/test_streams.py",
+    "sources/vendors/test_conformance.py",
+    "fill/test_ledger.py",
+    "defs/automation/test_repair.py",
+    "test_expiry.py",
+    "defs/assets/test_candles.py",
+    "defs/automation/test_updates.py",
+    "fill/test_fill.py",
+)
+"""The files that take longest, the longest first."""
+
+
+def pytest_collection(session: pytest.Session) -> None:
+    """Import a worker's share of the test files before all others.
+
+    What pytest makes of their assertions takes longer than all other imports. Each worker writes
+    down what it has made, and finds the rest when it collects.
+    """
+    if not WORKER:
+        return
+    folders = [Path(argument) for argument in session.config.args]
+    paths = sorted(path for folder in folders for path in folder.rglob("test_*.py"))
+    count = int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+    for path in paths[int(WORKER.removeprefix("gw")) :: count]:
+        place = path.resolve().relative_to(HERE.parent).with_suffix("")
+        # A file that cannot be imported is reported when it is collected.
+        with suppress(Exception):
+            importlib.import_module(".".join(place.parts))
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the journeys: some wait for real processes, and the others run while they wait."""
-    items.sort(key=lambda item: item.path.parent.name != "journeys")
+    """Begin with the journeys: some wait for real processes, and the others run while they wait.
+
+    What takes long comes next, so that no worker is left alone with it in the end.
+    """
+    places = {str(HERE / place): number for number, place in enumerate(LONG)}
+
+    def turn(item: pytest.Item) -> int:
+        if item.path.parent.name == "journeys":
+            return -1
+        return places.get(str(item.path), len(LONG))
+
+    items.sort(key=turn)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -72,6 +130,20 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip(f"needs the folder of real records at {SHARED.name}/ beside the repository")
     return SHARED
+
+
+_ENGINES = 20
+"""How many instances of DuckDB a worker keeps."""
+
+
+@pytest.fixture(autouse=True)
+def _engines() -> Iterator[None]:
+    """Give back what DuckDB keeps for the stores of earlier tests: megabytes and a thread each."""
+    yield
+    if len(engine._engines) > _ENGINES:
+        for instance in engine._engines.values():
+            instance.close()
+        engine._engines.clear()
 
 
 @dataclass

@@ -24,6 +24,9 @@ A file in the form before it opens four times as slowly (3 ms in place of 0.8), 
 the statistics of all columns uncompressed.
 """
 
+SETTINGS: dict[str, str | bool | int | float | list[str]] = {}
+"""DuckDB's settings of the instances that this process makes from now on, beside ours."""
+
 _engines: dict[Path, duckdb.DuckDBPyConnection] = {}
 """This process's instances by the file that each opens: with nothing in them while it is closed."""
 
@@ -99,7 +102,8 @@ def _engine(path: Path) -> duckdb.DuckDBPyConnection:
     with _guard:
         if path not in _engines:
             # Where DuckDB itself would put it for this file.
-            _engines[path] = duckdb.connect(":memory:", config={"temp_directory": f"{path}.tmp"})
+            settings = {"temp_directory": f"{path}.tmp", **SETTINGS}
+            _engines[path] = duckdb.connect(":memory:", config=settings)
         return _engines[path]
 
 

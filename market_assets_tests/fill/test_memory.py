@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import shutil
 import tempfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -38,7 +40,8 @@ class Twin:
     """A store into which a stream writes; `is_forgetful` judges the whole partition each time."""
 
     def __init__(self, folder: Path, *, is_forgetful: bool) -> None:
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
+        self.folder = folder
         universe = {
             "sources": {"vendor": {"type": "practice", "base_url": "http://127.0.0.1:1"}},
             "profiles": {
@@ -78,10 +81,21 @@ class Twin:
         with self.store.writing("disturbing") as transaction:
             transaction.connection.execute(sql)
 
-    def table(self, name: str) -> pl.DataFrame:
+    def tables(self) -> dict[str, pl.DataFrame]:
         with self.store.reading("looking") as view:
-            order = TABLES[name]
-            return view.database.frame(f"SELECT * FROM {name} ORDER BY {order}")
+            return {
+                name: view.database.frame(f"SELECT * FROM {name} ORDER BY {order}")
+                for name, order in TABLES.items()
+            }
+
+    def copied(self, folder: Path) -> Twin:
+        """Another one that has come just as far."""
+        shutil.copytree(self.folder, folder)
+        twin = Twin(folder, is_forgetful=self.is_forgetful)
+        twin.now = self.now
+        twin.memory = twin.fill._memory = copy.deepcopy(self.memory)
+        twin.fill._ends = self.fill._ends.copy()
+        return twin
 
 
 def bars(rows: list[tuple[str, int, float]]) -> pl.DataFrame:
@@ -211,13 +225,18 @@ class Course:
         self.twins = twins
         self.end = 0
 
+    def copied(self, folder: Path) -> Course:
+        course = Course([twin.copied(folder / twin.folder.name) for twin in self.twins])
+        course.end = self.end
+        return course
+
     def commit(self, rows: list[tuple[str, int, float]], minute: int) -> None:
         now = DAY + minute * MINUTE + timedelta(seconds=3 + len(rows) % 20)
         outcomes = [twin.commit(bars(rows), max(now, twin.now)) for twin in self.twins]
         assert outcomes[0] == outcomes[1]
-        for name in TABLES:
-            one, other = (twin.table(name) for twin in self.twins)
-            assert one.equals(other), name
+        tables, others = (twin.tables() for twin in self.twins)
+        for name, table in tables.items():
+            assert table.equals(others[name]), name
 
     def execute(self, sql: str) -> None:
         for twin in self.twins:
@@ -286,6 +305,15 @@ class Course:
             twin.restart()
 
 
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory) -> Course:
+    """A day that is long enough for borders from the start."""
+    folder = tmp_path_factory.mktemp("begun")
+    course = Course([Twin(folder / str(place), is_forgetful=bool(place)) for place in range(2)])
+    course.ahead(150, [0, 1, 2, 7, 8, 40, 41, 42, 90], SYMBOLS)
+    return course
+
+
 FILLED = [("ahead", 50, [], set(SYMBOLS)) for _ in range(4)]
 
 
@@ -304,12 +332,8 @@ FILLED = [("ahead", 50, [], set(SYMBOLS)) for _ in range(4)]
 @example([*FILLED, ("begun", 60, "SOL"), ("ahead", 1, [], {"BTC"})])
 @example([("spoilt", 111, "SOL"), ("spoilt", 25, "BTC"), ("ahead", 1, [], {"BTC"})])
 @settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow])
-def test_whatever_comes_it_is_judged_as_if_all_were_judged(steps):
-    with tempfile.TemporaryDirectory() as name:
-        course = Course(
-            [Twin(Path(name, str(place)), is_forgetful=bool(place)) for place in range(2)]
-        )
-        # The day is long enough for borders from the start.
-        course.ahead(150, [0, 1, 2, 7, 8, 40, 41, 42, 90], SYMBOLS)
+def test_whatever_comes_it_is_judged_as_if_all_were_judged(begun, steps):
+    with tempfile.TemporaryDirectory(dir=begun.twins[0].folder.parent) as name:
+        course = begun.copied(Path(name))
         for kind, *values in steps:
             getattr(course, kind)(*values)

@@ -8,7 +8,7 @@ import sys
 import duckdb
 import pytest
 
-from market_assets.store.engine import close_file, narrow, open_file
+from market_assets.store.engine import SETTINGS, close_file, narrow, open_file
 
 WRITES = (
     "import duckdb, sys; "
@@ -73,6 +73,13 @@ def test_a_view_that_is_made_here_is_read_under_whatever_name_the_file_is_opened
     moved = path.rename(tmp_path / "another.duckdb")
     with duckdb.connect(moved, read_only=True) as connection:
         assert connection.execute("SELECT n FROM ops.shown").fetchall() == [(3,)]
+
+
+def test_an_instance_has_the_settings_that_the_process_gives(path, monkeypatch):
+    monkeypatch.setitem(SETTINGS, "threads", 3)
+    ours = open_file(path, read_only=False)
+    assert ours.execute("SELECT current_setting('threads')").fetchall() == [(3,)]
+    close_file(path, ours)
 
 
 def form(connection: duckdb.DuckDBPyConnection) -> str:

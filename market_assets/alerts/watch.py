@@ -20,6 +20,7 @@ from market_assets.alerts.facts import (
     streams_of_interest,
     unsettled_streams,
 )
+from market_assets.alerts.grace import Grace, healing_profiles
 from market_assets.alerts.ledger import (
     Alert,
     claim,
@@ -109,6 +110,7 @@ class Watch:
         self._universe = universe
         self._clock = clock
         self._channels = channels_of(universe)
+        self._grace = Grace()
         self._delivered: tuple[_Errand, Mapping[str, str]] | None = None
 
     def hindrance(self) -> StoreBusyError | None:
@@ -158,8 +160,15 @@ class Watch:
 
         unsettled = unsettled_streams(streams, self._universe, now)
 
+        waiting = self._grace.waiting(
+            (trouble.key for trouble in troubles),
+            healing_profiles(streams, now),
+            now,
+            told={alert.key for alert in _present(rows)},
+        )
+
         def is_held(key: Key) -> bool:
-            return key in unsettled or held(key)
+            return key in unsettled or key in waiting or held(key)
 
         folded = fold(locate(troubles, absences_by_day(gaps)))
         if self._plan(rows, folded, now, is_held).alerts == rows:

@@ -11,7 +11,7 @@ from market_assets.alerts import Kind, Level, Watch
 from market_assets.alerts.causes import fold
 from market_assets.alerts.troubles import ALWAYS, Place, Trouble
 from market_assets_tests.support.alerts_ground import universe_of
-from market_assets_tests.support.alerts_ledger import candles
+from market_assets_tests.support.alerts_ledger import candles, hole
 from market_assets_tests.support.stream_rows import note_streams, stream_row
 
 if TYPE_CHECKING:
@@ -219,3 +219,20 @@ def test_it_is_named_under_the_cause_that_it_follows_from(
 
     assert [trouble.kind for trouble in folded.causes] == [cause]
     assert folded.under == {stream.key: deeper.key}
+
+
+def test_what_follows_from_a_reconnect_waits_until_rest_was_asked(scene: Scene) -> None:
+    """A gap of a day is a warning; one that the stream has left is told only if it stays."""
+    scene.after(2)
+    hole(scene.store, ("BTC", "2025-02-27T00:00", 25, "open"), seen="2025-03-01T11:00")
+    scene.note("BTC", "live", SINCE, connected_at=SINCE)
+
+    def gaps(minutes: float) -> list[str]:
+        present = scene.after(minutes).watch.look().present
+        return [alert.subject for alert in present if alert.kind is Kind.GAP]
+
+    assert gaps(2) == []
+    assert gaps(4) == ["candles_1h"]
+    # Who knows of it hears of its end, also while a connection heals.
+    scene.note("BTC", "live", SINCE, connected_at=scene.clock.now)
+    assert gaps(4) == ["candles_1h"]

@@ -472,6 +472,25 @@ class TestArchive:
         with home.store.reading("looking") as view:
             assert view.pruned.archives() == {}
 
+    def test_tail_says_that_older_bars_are_archived(self, archiving):
+        home = archiving
+        environment = {
+            **os.environ,
+            "MARKET_ASSETS_HOME": str(home.home),
+            "MARKET_ASSETS_UNIVERSE": str(home.folder / "universe.yaml"),
+        }
+
+        def tail(*options: str) -> str:
+            done = in_this_process(["tail", "coins", "--timeframe", "4h", *options], environment)
+            return " ".join(done.out.split())
+
+        words = "Older bars of coins.candles_4h are in the lake alone"
+        assert words not in tail("--lines", "1000")
+        home.expiry.remove()
+        assert words in tail("--lines", "1000")
+        assert words not in tail("--lines", "3")
+        assert words not in tail("--lines", "1000", "--json")
+
     def test_the_terminal_says_what_becomes_of_it(self, archiving):
         home = archiving
         home.expiry.remove()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from market_assets.cli.console import INCOMPLETE, OUT, plain
+from market_assets.cli.console import INCOMPLETE, OUT, harmless, plain
 from market_assets.cli.options import (
     AsJson,
     ProfileNames,
@@ -24,6 +24,7 @@ from market_assets.cli.places import has_store, open_store, store_to_read, unive
 from market_assets.cli.tables import add_row, minute, number
 from market_assets.errors import MarketAssetsError
 from market_assets.imports import late_imports
+from market_assets.words import listed
 
 with late_imports():
     from market_assets.market import columns as candle_columns
@@ -57,7 +58,10 @@ def tail(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show the newest bars, oldest first; JSON is an object a line."""
+    """Show the newest bars of the store, oldest first; JSON is an object a line.
+
+    What retention has archived to the lake is not among them: market_assets.read gives it.
+    """
     universe = universe_here(quiet=as_json)
     chosen = profiles_of(universe, profiles)
     names = symbols_of(chosen, symbols)
@@ -73,6 +77,7 @@ def tail(
             f"--timeframe {timeframe}: nobody keeps it; {choices(timeframe or '', timeframes)}"
         )
     shown = 0
+    is_archived = False
     more = candle_columns.EXTRA_NAMES if extras else ()
     for bars in _batches(series, lines, more, follow=follow):
         if as_json:
@@ -80,8 +85,10 @@ def tail(
                 print(json.dumps(bar, default=plain), flush=True)  # noqa: T201 - the answer
         elif bars:
             _print_bars(bars, more, heading=not shown, is_alone=len(series) == 1)
+        if not (shown or as_json) and len(bars) < lines * len(series):
+            is_archived = _tell_archived(series, lines)
         shown += len(bars)
-    if not shown and not as_json and has_store():
+    if not (shown or is_archived or as_json) and has_store():
         OUT.print("No bar of this is stored yet.")
     raise typer.Exit(0 if shown else INCOMPLETE)
 
@@ -136,6 +143,25 @@ def _read_bars(
             if not rows.is_empty():
                 newest[profile.name] = rows["ts"][-1]
     return bars
+
+
+def _tell_archived(series: list[tuple[Profile, Timeframe, list[str]]], lines: int) -> bool:
+    """Say which tables have fewer bars than are wanted, and older ones in the lake alone."""
+    tables = []
+    with store_to_read() as store, store.reading("looking for archived bars") as view:
+        for profile, timeframe, names in series:
+            dataset = profile.candles(timeframe)
+            if view.pruned.archived(dataset):
+                rows = view.candles.newest(dataset, symbols=names, limit=lines)
+                tables += [f"{profile.name}.{dataset.name}"] if len(rows) < lines else []
+    if tables:
+        OUT.print(
+            f"Older bars of {listed(map(harmless, tables))} are in the lake alone, as retention "
+            "says: market_assets.read gives them.",
+            highlight=False,
+            markup=False,
+        )
+    return bool(tables)
 
 
 def _state_of_store() -> object:

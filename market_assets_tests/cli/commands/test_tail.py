@@ -50,6 +50,7 @@ def test_tail_shows_extra_columns_where_they_are_wanted(filled: tuple[Shell, dic
     plain, more = (
         shell.run("tail", "crypto", "--lines", "2", "--json", *wish) for wish in ((), ("--extras",))
     )
+    assert (plain.code, more.code) == (0, 0)
     bare, full = (json.loads(found.out.splitlines()[-1]) for found in (plain, more))
     assert [*full] == [*bare, "quote_volume", "trades", "taker_buy_volume", "vwap"]
     assert full["trades"] > 0

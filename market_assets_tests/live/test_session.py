@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -13,6 +15,13 @@ from market_assets.market.clock import CLOCK_VARIABLE, present
 from market_assets.practice.faults import Fault
 from market_assets.practice.stream_faults import StreamFault
 from market_assets_tests.support.live_ground import MINUTE, LiveGround, clock_text, live_ground
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import polars as pl
+
+    from market_assets.live.report import StreamReport
 
 
 @pytest.fixture
@@ -32,13 +41,53 @@ def stored(bars: int):
     return lambda report: report.stored_in_all >= bars
 
 
-class TestWhatIsStored:
-    def test_bars_are_stored_as_they_close_and_rest_gives_what_came_before(self, live):
-        first = since()
-        reports = live.stream(stored(8))
+@dataclass(frozen=True)
+class TwoSessions:
+    """Two sessions without a fault, one after the other, and what was seen of the first.
 
-        assert live.wrong() == {}
-        assert live.holes(first) == []
+    Attributes:
+        first: The first minute that is asked of REST.
+        reports: Those of the first session.
+        states: Each symbol with its state, as often as bars were stored.
+        streams: `ops.streams` after it.
+        seconds: How long it took to end once it was asked to.
+    """
+
+    live: LiveGround
+    first: datetime
+    reports: list[StreamReport]
+    states: list[tuple[str, str]]
+    streams: pl.DataFrame
+    seconds: float
+
+
+@pytest.fixture(scope="module")
+def sessions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TwoSessions]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(CLOCK_VARIABLE, clock_text())
+        with live_ground(tmp_path_factory.mktemp("sessions"), "BTCUSDT", "ETHUSDT") as live:
+            first, states, stops = since(), [], []
+
+            def look(report: StreamReport) -> bool:
+                if report.stored:
+                    states.extend(live.table("SELECT symbol, state FROM ops.streams").rows())
+                is_enough = report.stored_in_all >= 8
+                if is_enough and not stops:
+                    stops.append(time.monotonic())
+                return is_enough
+
+            reports = live.stream(look)
+            seconds = time.monotonic() - stops[0]
+            streams = live.table("SELECT state, words, last_bar_at, connected_at FROM ops.streams")
+            live.stream(stored(4))
+    yield TwoSessions(live, first, reports, states, streams, seconds)
+
+
+class TestWhatIsStored:
+    def test_bars_are_stored_as_they_close_and_rest_gives_what_came_before(self, sessions):
+        assert sessions.live.wrong() == {}
+        assert sessions.live.holes(sessions.first) == []
+        reports = sessions.reports
         last = reports[-1]
         assert last.is_last
         assert last.caught_up >= 2 * 28
@@ -75,20 +124,11 @@ class TestWhatIsStored:
         }
         assert wrong == set()
 
-    def test_how_the_streams_are_is_kept(self, live):
-        seen = []
-
-        def look(report):
-            if report.stored:
-                seen.extend(live.table("SELECT symbol, state FROM ops.streams").rows())
-            return len(seen) >= 4
-
-        live.stream(look)
-
-        assert set(seen) == {("BTCUSDT", "live"), ("ETHUSDT", "live")}
-        ended = live.table("SELECT state, words, last_bar_at, connected_at FROM ops.streams")
-        assert ended["state"].to_list() == ["ended", "ended"]
-        assert ended.null_count().sum_horizontal().item() == 0
+    def test_how_the_streams_are_is_kept(self, sessions):
+        assert len(sessions.states) >= 4
+        assert set(sessions.states) == {("BTCUSDT", "live"), ("ETHUSDT", "live")}
+        assert sessions.streams["state"].to_list() == ["ended", "ended"]
+        assert sessions.streams.null_count().sum_horizontal().item() == 0
 
     def test_how_the_streams_were_is_kept_for_the_story_of_a_bar(self, live):
         now = present()
@@ -121,13 +161,11 @@ class TestWhatIsStored:
         made = live.table("SELECT count(*) AS n FROM live.candles_5m")["n"].item()
         assert made >= 8
 
-    def test_a_session_goes_on_where_the_one_before_has_ended(self, live):
-        first = since()
-        live.stream(stored(4))
-        live.stream(stored(4))
-
-        assert live.wrong() == {}
-        assert live.holes(first) == []
+    def test_a_session_goes_on_where_the_one_before_has_ended(self, sessions):
+        last = max(ts for _, ts in sessions.live.rows())
+        assert last > max(sessions.reports[-1].last_bar.values())
+        assert sessions.live.wrong() == {}
+        assert sessions.live.holes(sessions.first) == []
 
     def test_a_session_ends_after_its_time(self, live):
         reports = live.stream(lambda _: False, total=timedelta(minutes=2))
@@ -156,11 +194,11 @@ class TestFaults:
             StreamFault(fault="swap", every=4),
             StreamFault(fault="late", every=5, seconds=20),
             StreamFault(fault="revision", every=6, seconds=40),
-            StreamFault(fault="drop", **between(4, 5), times=2),
-            StreamFault(fault="mute", symbols={"BTCUSDT"}, **between(7, 13)),
+            StreamFault(fault="drop", **between(2, 3), times=2),
+            StreamFault(fault="mute", symbols={"BTCUSDT"}, **between(4, 9)),
         )
 
-        reports = live.stream(stored(30), longest=120)
+        reports = live.stream(stored(22), longest=120)
         # REST is asked for the last of it.
         live.set_faults()
         reports += live.stream(stored(4))
@@ -248,20 +286,10 @@ class TestFaults:
         assert live.wrong() == {}
         assert live.holes(first) == []
 
-    def test_a_stop_is_followed_by_an_end_within_seconds_and_loses_nothing(self, live):
-        first = since()
-        stopped = []
-
-        def look(report):
-            if report.stored_in_all >= 4 and not stopped:
-                stopped.append(time.monotonic())
-            return stopped
-
-        live.stream(look)
-
-        assert time.monotonic() - stopped[0] < 10
-        assert live.wrong() == {}
-        assert live.holes(first) == []
+    def test_a_stop_is_followed_by_an_end_within_seconds_and_loses_nothing(self, sessions):
+        assert sessions.seconds < 10
+        assert sessions.live.wrong() == {}
+        assert sessions.live.holes(sessions.first) == []
 
 
 class TestWhatCannotBeStreamed:

@@ -40,14 +40,14 @@ profiles:
   days:
     kind: CRYPTO
     start: 2024-03-01
-    end: 2024-07-01
+    end: 2024-06-10
     timeframes: {{fetch: [1h]}}
     sources: [vendor]
     symbols: {{BTCUSDT: {{}}, ETHUSDT: {{}}}}
   stalled:
     kind: EQUITY
-    start: 2024-01-01
-    end: 2024-04-01
+    start: 2024-02-01
+    end: 2024-03-11
     timeframes: {{fetch: [1m]}}
     sources: [vendor]
     symbols: {{SPY: {{}}}}
@@ -160,7 +160,7 @@ def test_a_hundred_days_launched_over_graphql_shows_the_truth_of_every_partition
     platform: Platform, home: Path, backfills: dict[str, str]
 ) -> None:
     keys = platform.partitions("days", "candles_1h")
-    assert len(keys) == 122
+    assert len(keys) == 101
     ended = {"COMPLETED_FAILED", "COMPLETED_SUCCESS", "COMPLETED"}
     until(lambda: platform.backfill_status(backfills["days"]) in ended, "the backfill")
 
@@ -208,6 +208,9 @@ def test_a_killed_run_keeps_what_it_finished_and_a_second_backfill_does_only_the
 ) -> None:
     path = ("stalled", "candles_1m")
     keys = platform.partitions(*path)
+    # A look into the store costs less than one at the pages.
+    stored = "SELECT 1 FROM ops.partitions WHERE profile = 'stalled' AND partition = '2024-02-16'"
+    until(lambda: look(home, stored), "the last rows before the stall")
     until(
         lambda: platform.colours(*path)["2024-02-16"] == "MATERIALIZED",
         "the last partition before the stall",

@@ -11,11 +11,13 @@ from importlib import import_module
 from market_assets.defs.internals.adapter import SERVERS
 
 LIBRARIES = (
+    "aiohttp",
     "alembic",
     "dagster_graphql",
     "dagster_webserver.app",
     "exchange_calendars",
     "httpx",
+    "httpx_aiohttp",
     "httpx_retries",
     "msgspec",
     "pandas",

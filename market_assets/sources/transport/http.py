@@ -18,6 +18,7 @@ import httpx
 from httpx_retries import Retry
 
 from market_assets.errors import SourceError, printable
+from market_assets.imports import late_imports
 from market_assets.sources.counting import ANY_STRETCH, Counting
 from market_assets.sources.transport.blots import Blots
 from market_assets.sources.transport.body import ERROR_BODY, EXCERPT, Unpacker, excerpt
@@ -42,6 +43,9 @@ from market_assets.sources.transport.settings import (
     limit_name,
 )
 from market_assets.sources.transport.shared_limit import SharedLimit
+
+with late_imports():
+    from market_assets.sources.transport.wire import Wire
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -146,11 +150,12 @@ class HttpClient:
             headers={"user-agent": "market-assets", "accept-encoding": "gzip, deflate"}
             | {name: secret.get_secret_value() for name, secret in settings.headers.items()},
             timeout=httpx.Timeout(settings.timeout, pool=None),
-            limits=httpx.Limits(max_connections=self._level.ceiling),
-            # Reading the list of authorities takes 20 ms, for nothing without TLS.
-            verify=url.scheme == "https",
-            # A proxy cannot reach this machine's loopback.
-            trust_env=url.host not in _LOOPBACK,
+            transport=Wire(
+                url,
+                connections=self._level.ceiling,
+                # A proxy cannot reach this machine's loopback.
+                trust_env=url.host not in _LOOPBACK,
+            ),
         )
         return self
 

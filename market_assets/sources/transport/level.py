@@ -8,7 +8,7 @@ from __future__ import annotations
 START = 8
 """Requests at once before anything is known of a vendor."""
 
-_TOLERANCE = 2.0
+_TOLERANCE = 3.0
 """An answer takes longer than usual from so many times the shortest time on."""
 
 _MARGIN = 0.05
@@ -28,11 +28,11 @@ _REFUSED = 0.5
 class Level:
     """Requests in flight at once, between one and a ceiling.
 
-    It grows by one with each answer until the first sign of trouble, and from then on by one with
-    each round of answers. It shrinks to half when a request is refused or not answered, and to four
-    fifths when answers take more than about twice the shortest time of late: once for all requests
-    that were in flight then. It does not grow before these are answered, nor while fewer are in
-    flight than may be.
+    It grows by one with each answer until the first sign of trouble, and from then on by its square
+    root with each round of answers. It shrinks to half when a request is refused or not answered,
+    and to four fifths when answers take more than about three times the shortest time of late: once
+    for all requests that were in flight then. It does not grow before these are answered, nor while
+    fewer are in flight than may be.
 
     Args:
         ceiling: The most that may be in flight, however quick the answers are.
@@ -68,7 +68,7 @@ class Level:
         if recent > _TOLERANCE * shortest + _MARGIN:
             self._shrink(_LATE, flying)
         elif flying >= self.size and not self._old:
-            step = 1.0 if self._is_steep else 1.0 / self._size
+            step = 1.0 if self._is_steep else self._size**-0.5
             self._size = min(float(self.ceiling), self._size + step)
         self._old = max(0, self._old - 1)
 

@@ -334,16 +334,6 @@ class TestClient:
         assert asyncio.run(once()).equals(asyncio.run(once()))
         assert source.usage.requests == 2
 
-    def test_one_connection_serves_many_requests(self, vendor, build):
-        async def ask_ten_times():
-            source = build(vendor.url, concurrency=1)
-            async with source:
-                for _ in range(10):
-                    await source.fetch("BTCUSDT", Timeframe.M1, START, START + timedelta(minutes=5))
-                return len(source._http._client._transport._pool.connections)
-
-        assert asyncio.run(ask_ten_times()) == 1
-
     def test_no_more_requests_are_in_flight_than_allowed(self, serve, build):
         flying = most = 0
 

@@ -55,7 +55,7 @@ def _vendor(folder: Path, latency: float) -> Iterator[str]:
 
 
 async def _ask(url: str, folder: Path, pages: int, rate: dict[str, object]) -> dict[str, float]:
-    """Ask for so many pages; gives seconds, CPU seconds, the level at the end and retries."""
+    """Ask for so many pages; gives what it took: see the keys."""
     settings = {"base_url": url, "limiter_path": str(folder / "limit.sqlite"), **rate}
     source = build_source("binance", settings, base=folder, kind="crypto")
     windows = [
@@ -74,6 +74,7 @@ async def _ask(url: str, folder: Path, pages: int, rate: dict[str, object]) -> d
         "cpu": time.process_time() - cpu,
         "level": source.concurrency,
         "retries": source.usage.retries,
+        "waits": source.usage.waits / pages,
     }
 
 

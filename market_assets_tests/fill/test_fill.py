@@ -20,7 +20,7 @@ from market_assets.market.partitions import hull
 from market_assets.market.timeframes import Timeframe, Window
 from market_assets.practice.faults import Fault
 from market_assets.store import Store
-from market_assets.work.run import Run
+from market_assets.work.run import Run, Trigger
 from market_assets_tests.support.fill_ground import (
     EARLY_GENESIS,
     LAST_GENESIS,
@@ -159,6 +159,17 @@ class TestAskingForJustWhatIsAbsent:
 
         assert before == after == []
         assert list(vendor.log) == []
+
+
+class TestWhoMayUseTheReserve:
+    @pytest.mark.parametrize("trigger", Trigger)
+    def test_updates_repairs_and_streams_may_use_what_a_backfill_leaves(self, ground, trigger):
+        ground.keep("symbols: {BTC: {}}")
+
+        ground.begin(run=Run(trigger=trigger))
+
+        urgent = {Trigger.UPDATE, Trigger.REPAIR, Trigger.STREAM}
+        assert ground.sources["vendor"]._http.limit.urgent == (trigger in urgent)
 
 
 class TestOneOutcomeAPartition:

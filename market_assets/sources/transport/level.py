@@ -31,7 +31,8 @@ class Level:
     It grows by one with each answer until the first sign of trouble, and from then on by its square
     root with each round of answers. It shrinks to half when a request is refused or not answered,
     and to four fifths when answers take more than about three times the shortest time of late: once
-    for all requests that were in flight then. It does not grow before these are answered, nor while
+    for all requests that were in flight then. Slow answers alone leave eight: on a busy machine
+    they are slow however few are asked for. It does not grow before these are answered, nor while
     fewer are in flight than may be.
 
     Args:
@@ -66,7 +67,7 @@ class Level:
         self._note(seconds, flying)
         recent, shortest = self._recent or seconds, min(self._shortest)
         if recent > _TOLERANCE * shortest + _MARGIN:
-            self._shrink(_LATE, flying)
+            self._shrink(_LATE, flying, least=START)
         elif flying >= self.size and not self._old:
             step = 1.0 if self._is_steep else self._size**-0.5
             self._size = min(float(self.ceiling), self._size + step)
@@ -74,7 +75,7 @@ class Level:
 
     def refuse(self, flying: int) -> None:
         """Take that a request was refused, or not answered in its time."""
-        self._shrink(_REFUSED, flying)
+        self._shrink(_REFUSED, flying, least=1)
         self._old = max(0, self._old - 1)
 
     def _note(self, seconds: float, flying: int) -> None:
@@ -87,9 +88,10 @@ class Level:
         before = seconds if self._recent is None else self._recent
         self._recent = before + _WEIGHT * (seconds - before)
 
-    def _shrink(self, factor: float, flying: int) -> None:
+    def _shrink(self, factor: float, flying: int, *, least: int) -> None:
         if self._old:
             return
-        self._size = max(1.0, min(self._size, float(max(flying, 1))) * factor)
+        smaller = min(self._size, float(max(flying, 1))) * factor
+        self._size = min(self._size, max(smaller, float(least)))
         self._is_steep = False
         self._old = flying

@@ -84,7 +84,9 @@ class PracticeSource(BinanceSource):
     async def __aenter__(self) -> Self:
         if not self._settings.base_url:
             settings = self._settings.model_copy(update={"base_url": _vendor(self._market()).url})
-            self._http = self._http_client(settings, self._base)
+            client = self._http_client(settings, self._base)
+            client.limit.urgent = self._http.limit.urgent
+            self._http = client
         return await super().__aenter__()
 
     # It charges nothing by what is asked for.

@@ -51,3 +51,31 @@ def test_a_turn_that_was_granted_and_then_cancelled_is_passed_on():
         return order
 
     assert asyncio.run(run()) == ["last"]
+
+
+def test_as_many_go_as_there_is_room_for_when_one_has_gone():
+    async def run() -> int:
+        sizes, most, end = [2], 0, asyncio.Event()
+        gate = Gate(lambda: sizes[0])
+
+        async def ask(wait: asyncio.Event) -> None:
+            nonlocal most
+            async with gate.turn(0):
+                most = max(most, gate.busy)
+                await wait.wait()
+
+        first = asyncio.Event()
+        tasks = [asyncio.create_task(ask(first if place == 0 else end)) for place in range(9)]
+        await asyncio.sleep(0)
+        assert gate.busy == 2
+        sizes[0] = 5
+        first.set()
+        await asyncio.sleep(0.01)
+        assert gate.busy == 5
+        sizes[0] = 1
+        end.set()
+        await asyncio.gather(*tasks)
+        assert gate.busy == 0
+        return most
+
+    assert asyncio.run(run()) == 5

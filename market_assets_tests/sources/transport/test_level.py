@@ -70,6 +70,19 @@ def test_answers_that_take_longer_and_longer_make_it_shrink():
     assert level.size < 32
 
 
+def test_slow_answers_alone_leave_as_many_as_it_began_with_and_refusals_do_not():
+    level = answered(Level(64), 0.002, 64)
+
+    for _ in range(500):
+        level.answer(0.5, level.size)
+        level.answer(0.002, 1)
+    assert level.size >= START
+
+    for _ in range(500):
+        level.refuse(level.size)
+    assert level.size == 1
+
+
 def test_answers_that_always_take_long_are_the_vendors_usual_ones():
     level = answered(Level(64), 0.05, 64)
 

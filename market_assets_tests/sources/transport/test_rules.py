@@ -78,6 +78,17 @@ def test_who_waits_as_long_as_told_is_in_another_part_of_the_window(
     assert after.since > before.since or after.most > before.most
 
 
+def test_a_backfill_waits_for_the_last_tenth_and_an_update_for_the_next_window():
+    rule = Rule(100, 60, Way.CLOCK, reserve=20)
+
+    def wait(second: float, *, urgent: bool) -> float:
+        return rule.wait(0, NOON + second, Offset(-0.5, 0.5), urgent=urgent)
+
+    assert wait(10.5, urgent=False) == 44
+    assert wait(10.5, urgent=True) == 50
+    assert wait(55.5, urgent=False) == 5
+
+
 def test_in_any_stretch_the_wait_ends_when_the_oldest_in_the_way_is_out_of_it():
     assert Rule(100, 60).wait(45, NOON, Offset(), urgent=False) == 15
     assert Rule(100, 60).wait(61, NOON, Offset(), urgent=False) == 0

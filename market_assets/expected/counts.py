@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from market_assets.expected.called import called_of
 from market_assets.expected.scope import scope_of
 from market_assets.expected.series import base_of, prepare
-from market_assets.market.timeframes import TS, Window, from_micros, literal
-from market_assets.store.database import aware, naive
+from market_assets.market.timeframes import TS
+from market_assets.store.database import naive
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -81,13 +82,25 @@ def count_series(
     for timeframe in profile.timeframes.kept:
         base = base_of(profile, timeframe)
         scope = scope_of(profile, timeframe, now).since(genesis.get(base, {}))
-        until = (
-            now
-            if judged is None
-            else min(now, max(judged.get(timeframe, now), now - lag_of(profile)))
-        )
+        until = now if judged is None else called_until(profile, judged.get(timeframe), now)
         rows += _rows(scope, until)
     return pl.DataFrame(rows, schema=_SCHEMA, orient="row")
+
+
+def called_until(profile: Profile, judged_at: datetime | None, now: datetime) -> datetime:
+    """Until when bars must have closed to be called for.
+
+    Later ones are those that the next update is still to bring.
+
+    Args:
+        profile: The profile.
+        judged_at: Until when the newest partition of the timeframe has been judged; None before the
+            first.
+        now: The present instant.
+    """
+    if judged_at is None:
+        return now
+    return min(now, max(judged_at, now - lag_of(profile)))
 
 
 def lag_of(profile: Profile) -> timedelta:
@@ -100,59 +113,28 @@ def lag_of(profile: Profile) -> timedelta:
 
 def _rows(scope: Scope, until: datetime) -> list[tuple[object, ...]]:
     """A row of _SCHEMA for each series, with its bars that have closed until an instant."""
-    counts = dict.fromkeys(scope.symbols, 0)
-    firsts: dict[str, datetime] = {}
-    lasts: dict[str, datetime] = {}
-    start = min(series.window.start for series in scope.series)
-    for year in _years(Window(start, max(scope.now, start))):
-        if scope.is_derived:
-            bars = scope.calendar.bars_touching(scope.timeframe, year)
-            # A bar that two years touch is counted in the one in which it opens, and one that was
-            # open at the start in the first.
-            opens = pl.max_horizontal("opens_at", literal(start))
-            bars = bars.filter(opens >= literal(year.start), opens < literal(year.end))
-        else:
-            bars = scope.grid(year)
-        bars = bars.filter(pl.col("closes_at") <= literal(until))
-        for series in scope.series:
-            called_for = bars.filter(scope.belonging(series))
-            counts[series.symbol] += called_for.height
-            if not called_for.is_empty():
-                firsts.setdefault(series.symbol, aware(called_for["ts"][0]))
-                lasts[series.symbol] = aware(called_for["ts"][-1])
+    stretches = called_of(scope, until).stretches
 
     # A derived bar that a series begins in may have a `ts` outside of it.
     reach = scope.timeframe.duration if scope.is_derived else timedelta()
 
-    def first_of(series: Series) -> datetime:
+    def row(series: Series) -> tuple[object, ...]:
+        stretch = stretches.get(series.symbol)
+        start = series.window.start - reach
         # What is kept below the floor of what it is made of is called for by nobody.
         if series.floor:
-            return firsts.get(series.symbol, series.window.start)
-        return series.window.start - reach
-
-    def end_of(series: Series) -> datetime:
+            start = series.window.start if stretch is None else stretch.first
         # A newer bar that is stored already would stand for an older one that is missing.
-        return lasts.get(series.symbol, first_of(series) - _TICK) + _TICK
-
-    return [
-        (
+        last = start - _TICK if stretch is None else stretch.last
+        return (
             scope.profile.name,
             series.symbol,
             str(scope.timeframe),
             scope.is_derived,
-            counts[series.symbol],
+            0 if stretch is None else stretch.bars,
             naive(until),
-            naive(first_of(series)),
-            naive(end_of(series)),
+            naive(start),
+            naive(last + _TICK),
         )
-        for series in scope.series
-    ]
 
-
-def _years(window: Window) -> list[Window]:
-    """The window in pieces of about a year, so that counting ten years takes the memory of one."""
-    start, end = window.micros
-    step = 366 * 86_400_000_000
-    return [
-        Window(from_micros(at), from_micros(min(at + step, end))) for at in range(start, end, step)
-    ]
+    return [row(series) for series in scope.series]

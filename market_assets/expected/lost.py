@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
+from market_assets.expected.stored import bars_in
+from market_assets.market.partitions import Partition, hull
 from market_assets.market.timeframes import Window
 
 if TYPE_CHECKING:
@@ -17,7 +19,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from market_assets.expected.scope import Scope
-    from market_assets.market.partitions import Partition
     from market_assets.store import Snapshot
 
 _REMOVED = "an earlier retention has removed it, and the one of now keeps it"
@@ -42,11 +43,12 @@ def lost_partitions(
         By key, a few words about the loss.
     """
     dataset, kept = scope.dataset, scope.floor.kept
-    shrunk = view.candles.shrunk(dataset, scope.symbols, scope.cadence.value, since)
-    if kept is not None:
-        shrunk = shrunk.filter(pl.col("partition") >= kept.date().isoformat())
-    by_partition = shrunk.group_by("partition").agg(
-        pl.sum("stored", "there"), pl.col("symbol").sort()
+    first = max(filter(None, (since, kept)), default=None)
+    by_partition = (
+        _shrunk(view, scope, first)
+        .group_by("partition")
+        .agg(pl.sum("stored", "remainder"), pl.col("symbol").sort())
+        .sort("partition")
     )
     losses = {
         key: f"{remainder:,} of {stored:,} candles are left of {', '.join(symbols[:5])}"
@@ -61,6 +63,35 @@ def lost_partitions(
             for key in _with_bars(living, unknown)
         }
     return losses
+
+
+def _shrunk(view: Snapshot, scope: Scope, since: datetime | None) -> pl.DataFrame:
+    """The partitions that hold fewer bars than were stored in them: rows were deleted.
+
+    Returns:
+        partition, symbol, stored (as it was judged), remainder (what is left of it).
+    """
+    key = "" if since is None else since.date().isoformat()
+    judged = view.partitions.counts(scope.dataset).filter(
+        pl.col("symbol").is_in(scope.symbols), pl.col("partition") >= key, pl.col("stored") > 0
+    )
+    if judged.is_empty():
+        return judged.select("partition", "symbol", "stored", remainder="stored")
+
+    edges = judged.select(pl.col("partition").str.to_date()).select(
+        first=pl.min("partition"), last=pl.max("partition")
+    )
+    window = hull([Partition.holding(day, scope.cadence) for day in edges.row(0)])
+    bars = bars_in(view, scope, window).with_columns(partition=pl.col("part").dt.to_string())
+    counted = judged.join(bars, on=["partition", "symbol"], how="left")
+    # By another calendar, or from another start on, other bars were stored.
+    is_alike = pl.col("expected") == pl.col("calendar")
+    remainder = pl.when(is_alike).then("on_calendar").otherwise("bars").fill_null(0)
+    return (
+        counted.with_columns(remainder=remainder)
+        .filter(pl.col("stored") > pl.col("remainder"))
+        .select("partition", "symbol", "stored", "remainder")
+    )
 
 
 def _with_bars(scope: Scope, keys: Collection[str]) -> list[str]:

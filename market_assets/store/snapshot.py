@@ -10,6 +10,7 @@ from market_assets.store.database import Database
 from market_assets.store.tables.actions import Actions, ActionsWriter
 from market_assets.store.tables.agreement import Agreement, AgreementWriter
 from market_assets.store.tables.alerts import Alerts, AlertsWriter
+from market_assets.store.tables.blocks import Blocks
 from market_assets.store.tables.candles import Candles, CandlesWriter
 from market_assets.store.tables.catalog import Catalog, CatalogWriter
 from market_assets.store.tables.completeness import Completeness
@@ -77,6 +78,7 @@ class Snapshot:
     """
 
     candles = _Facade(Candles)
+    blocks = _Facade(Blocks)
     revisions = _Facade(Revisions)
     features = _Facade(Features)
     returns = _Facade(Returns)

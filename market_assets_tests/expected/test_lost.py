@@ -35,6 +35,23 @@ def test_candles_that_somebody_deleted_are_missed_from_an_instant_on(ground):
     assert list(lost(ground, since=at("2025-02-27T00:00"))) == ["2025-02-27"]
 
 
+def test_a_bar_that_is_stored_twice_and_a_row_beside_the_calendar_stand_for_no_other(ground):
+    ground.keep("symbols: {BTC: {}}")
+    ground.fill()
+    with ground.store.writing("testing") as transaction:
+        for minutes in (0, 30):
+            transaction.connection.execute(
+                f"""
+                INSERT INTO kept.candles_1h
+                SELECT * REPLACE (ts + to_minutes({minutes}) AS ts)
+                FROM kept.candles_1h
+                WHERE ts = '2025-02-26 20:00'
+                """
+            )
+    ground.lose("ts >= '2025-02-26 06:00' AND ts < '2025-02-26 08:00'")
+    assert lost(ground) == {"2025-02-26": "22 of 24 candles are left of BTC"}
+
+
 def test_what_another_store_has_filled_is_lost_where_a_bar_must_exist(ground):
     ground.keep("{symbols: {BTC: {start: 2025-02-27}}}")
     with ground.store.writing("making the store"):

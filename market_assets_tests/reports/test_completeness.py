@@ -8,18 +8,18 @@ import polars as pl
 
 from market_assets.expected.series import prepare
 from market_assets.market.datasets import Dataset
-from market_assets.market.timeframes import Timeframe, Window
+from market_assets.market.timeframes import TS, Timeframe, Window, midnight
 from market_assets.pictures.heatmap import Bucket, CellState
-from market_assets.reports.completeness import heat_of, matrix_of
+from market_assets.reports.completeness import audit_profiles, heat_of, matrix_of
 from market_assets_tests.support.fill_ground import Ground, at, candles, every
 
 HOUR = timedelta(hours=1)
+NO_BARS = pl.Series(dtype=TS)
 
 
 def heat(ground: Ground) -> dict[tuple[str, date], float | str]:
     """Each cell's share, or its state where that is not judged."""
-    with ground.store.reading("testing") as view:
-        cells, _ = heat_of(view, ground.profile, ground.clock())
+    cells, _ = cells_of(ground)
     return {
         (symbol, bucket): share if state == CellState.JUDGED else state
         for symbol, bucket, share, state in cells.iter_rows()
@@ -27,14 +27,24 @@ def heat(ground: Ground) -> dict[tuple[str, date], float | str]:
 
 
 def bucket(ground: Ground) -> Bucket:
-    with ground.store.reading("testing") as view:
-        return heat_of(view, ground.profile, ground.clock())[1]
+    return cells_of(ground)[1]
+
+
+def cells_of(ground: Ground) -> tuple[pl.DataFrame, Bucket]:
+    (audit,) = audit_profiles(ground.store, [ground.profile], ground.clock())
+    return heat_of(audit)
 
 
 def judge(
     ground: Ground, symbol: str, days: list[date], *, expected: int, missing: int = 0
 ) -> None:
-    """Write the counts of some partitions as a fill leaves them."""
+    """Write the candles and the counts of some partitions as a fill leaves them."""
+    opens = [
+        ts
+        for day in days
+        for ts in every(HOUR, midnight(day), midnight(day) + HOUR * (expected - missing))
+    ]
+    rows = candles(opens).with_columns(symbol=pl.lit(symbol), source=pl.lit("practice"))
     counts = pl.DataFrame({"partition": [day.isoformat() for day in days]}).with_columns(
         symbol=pl.lit(symbol),
         expected=pl.lit(expected),
@@ -44,7 +54,12 @@ def judge(
     )
     with ground.store.writing("testing") as transaction:
         prepare(transaction, ground.profile)
-        transaction.partitions.put(Dataset.labelled("kept", ground.profile.base_timeframe), counts)
+        dataset = Dataset.labelled("kept", ground.profile.base_timeframe)
+        transaction.partitions.put(dataset, counts)
+        for day in days:
+            transaction.candles.forget(dataset, Window.of_days(day, day + 24 * HOUR), NO_BARS)
+        if opens:
+            transaction.candles.merge(dataset, [symbol], Window.holding(rows["ts"]), rows)
 
 
 def test_a_day_has_the_share_of_its_bars_and_what_was_never_filled_says_so(
@@ -86,7 +101,8 @@ def test_a_day_that_was_judged_while_it_ran_is_counted_up_to_now(ground: Ground)
     ground.keep("symbols: {BTC: {}}\nend: null")
     ground.fill()
     assert heat(ground)["BTC", date(2025, 3, 1)] == 1.0
-    ground.wait(hours=6)
+    # Some minutes later than the hour the next update would have brought its bar.
+    ground.wait(hours=6, minutes=30)
     assert heat(ground)["BTC", date(2025, 3, 1)] == 12 / 18
     ground.wait(hours=7)
     # The next day has one closed bar, and nobody has asked for it.

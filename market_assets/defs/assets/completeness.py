@@ -21,9 +21,8 @@ from market_assets.imports import late_imports
 from market_assets.market.instants import bare_minute
 
 with late_imports():
-    from market_assets.expected.counts import lag_of
     from market_assets.pictures.heatmap import heat_map
-    from market_assets.reports.completeness import heat_of, matrix_of
+    from market_assets.reports.completeness import ProfileAudit, audit_profiles, heat_of
     from market_assets.store import Store
     from market_assets.verdicts.verdicts import share
 
@@ -126,15 +125,11 @@ class Completeness:
     """How complete a profile is at one instant.
 
     Attributes:
-        profile: The profile.
-        matrix: Its rows of `matrix_of`.
-        store: Where its heat map is read from.
+        audit: What was found of the profile.
         now: The instant.
     """
 
-    profile: Profile
-    matrix: pl.DataFrame
-    store: Store
+    audit: ProfileAudit
     now: datetime
 
     @property
@@ -143,26 +138,27 @@ class Completeness:
 
         They stay the same when bars only close in between.
         """
-        return self.matrix.select("symbol", "timeframe", "missing", "abandoned", "health").rows()
+        matrix = self.audit.matrix
+        return matrix.select("symbol", "timeframe", "missing", "abandoned", "health").rows()
 
     def metadata(self) -> dict[str, dg.MetadataValue]:
         """What the UI shows of it, with the picture."""
-        with self.store.reading(f"drawing the heat map of {self.profile.name}") as view:
-            # What the next update is still to bring is not missing yet.
-            cells, bucket = heat_of(view, self.profile, self.now - lag_of(self.profile))
+        profile = self.audit.profile
+        cells, bucket = heat_of(self.audit)
         picture = heat_map(
             cells,
-            list(self.profile.symbols),
+            list(profile.symbols),
             bucket,
-            title=f"{self.profile.name} {self.profile.base_timeframe}: completeness by {bucket}",
+            title=f"{profile.name} {profile.base_timeframe}: completeness by {bucket}",
             caption=f"As of {bare_minute(self.now)} UTC.",
         )
-        return completeness_metadata(self.profile, self.matrix, picture)
+        return completeness_metadata(profile, self.audit.matrix, picture)
 
 
 def completeness_now(store: Store, profile: Profile, now: datetime) -> Completeness:
     """Count what there must be of a profile by now, and what there is."""
-    return Completeness(profile, matrix_of(store, [profile], now), store, now)
+    (audit,) = audit_profiles(store, [profile], now)
+    return Completeness(audit, now)
 
 
 def completeness_metadata(

@@ -263,65 +263,6 @@ class Candles(Table):
             limit,
         )
 
-    def shrunk(
-        self,
-        dataset: Dataset,
-        symbols: Sequence[str],
-        length: str,
-        since: datetime | None = None,
-    ) -> pl.DataFrame:
-        """Partitions that hold fewer candles than were stored in them: rows were deleted.
-
-        Counts the candle table itself: 10 M candles in 0.1 s, the newest days in 2 ms.
-
-        Args:
-            dataset: Which dataset.
-            symbols: Whose candles.
-            length: How long a partition is: day or month.
-            since: Only partitions that begin at this instant or later; None for all of them.
-
-        Returns:
-            partition, symbol, stored (as it was judged), there (what is left of it).
-        """
-        start = None if since is None else naive(since)
-        first = "ts::DATE" if length == "day" else f"date_trunc('{length}', ts)"
-        newest = "" if start is None else "WHERE ts >= $start"
-        # Without its table a series has lost all.
-        counted = (
-            f"""
-            SELECT symbol, strftime(first, '%Y-%m-%d') AS partition, there
-            FROM (
-                SELECT symbol, {first} AS first, count(*) AS there
-                FROM {table_of(dataset)}
-                {newest}
-                GROUP BY ALL
-            )
-            """
-            if self.has(dataset)
-            else """
-            SELECT NULL::VARCHAR AS symbol, NULL::VARCHAR AS partition, 0 AS there
-            WHERE FALSE
-            """
-        )
-        return self._db.frame(
-            f"""
-            WITH counted AS ({counted})
-            SELECT p.partition, p.symbol, p.stored, coalesce(c.there, 0) AS there
-            FROM ops.partitions p
-            LEFT JOIN counted c USING (partition, symbol)
-            WHERE p.profile = $profile
-              AND p.timeframe = $timeframe
-              AND list_contains($symbols, p.symbol)
-              AND p.partition >= coalesce(strftime($start::TIMESTAMP, '%Y-%m-%d'), '')
-              AND p.stored > coalesce(c.there, 0)
-            ORDER BY ALL
-            """,
-            profile=dataset.owner,
-            timeframe=dataset.timeframe,
-            symbols=list(symbols),
-            start=start,
-        )
-
     def adjusted(
         self, dataset: Dataset, symbols: Sequence[str], window: Window, day: date
     ) -> pl.DataFrame:

@@ -43,44 +43,6 @@ class Completeness(Table):
             """
         )
 
-    def worst_shares(self, dataset: Dataset, due: pl.DataFrame) -> pl.DataFrame:
-        """How complete the worst partition is in each stretch of time, for a heat map.
-
-        Args:
-            dataset: Which dataset.
-            due: symbol, partition, bucket (the first day of its stretch), expected (null, or fewer:
-                as many bars as it was judged by); a row a partition that must have a bar.
-
-        Returns:
-            symbol, bucket, share (0 to 1), never_filled: some partition of it was never judged,
-            which makes the share 0.
-        """
-        with self._db.lent("due", due):
-            # Nothing is known of a partition that was judged before its symbol's first bar was.
-            return self._db.frame(
-                """
-                WITH counted AS (
-                    SELECT d.symbol, d.bucket, greatest(d.expected, p.expected) AS expected,
-                        p.expected - p.missing AS known
-                    FROM due d
-                    LEFT JOIN ops.partitions p ON p.profile = ?
-                      AND p.timeframe = ?
-                      AND p.expected > 0
-                      AND p.symbol = d.symbol
-                      AND p.partition = d.partition
-                )
-                SELECT symbol, bucket,
-                    min(CASE WHEN known IS NULL THEN 0.0 ELSE least(known / expected, 1.0) END)
-                        AS share,
-                    bool_or(known IS NULL) AS never_filled
-                FROM counted
-                GROUP BY symbol, bucket
-                ORDER BY symbol, bucket
-                """,
-                dataset.owner,
-                dataset.label,
-            )
-
     def symbols_without_bars(self) -> pl.DataFrame:
         """The symbols without a bar in any judged partition though sources have answered.
 

@@ -168,10 +168,9 @@ def _with_evidence(
     """The partitions of which something may explain a bar: symbol, part."""
     if off.is_empty():
         return off.select(_KEY)
-    parts = [
-        Partition.holding(day, scope.cadence) for day in (off["part"].min(), off["part"].max())
-    ]
-    window = hull(parts)
+    days = sorted(set(off["part"]))
+    edges = [Partition.holding(day, scope.cadence) for day in (days[0], days[-1])]
+    window = hull(edges)
     symbols = off["symbol"].unique().to_list()
     ledger = view.gaps.of(scope.dataset, symbols=symbols, window=window)
     settled = ledger.filter(pl.col("status").is_in(EXPLAINED)).select(

@@ -80,7 +80,7 @@ def sessions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TwoSessions]:
             seconds = time.monotonic() - stops[0]
             streams = live.table("SELECT state, words, last_bar_at, connected_at FROM ops.streams")
             live.stream(stored(4))
-    yield TwoSessions(live, first, reports, states, streams, seconds)
+    return TwoSessions(live, first, reports, states, streams, seconds)
 
 
 class TestWhatIsStored:

@@ -116,7 +116,12 @@ def create_completeness_view(datasets: Iterable[Dataset]) -> str:
         SELECT profile, symbol, timeframe, expected,
             coalesce(stored, 0) AS stored,
             coalesce(explained, 0) AS explained,
-            greatest(expected - coalesce(stored, 0) - coalesce(explained, 0), 0) AS missing,
+            -- What was explained since the series was counted makes up for no hole before that.
+            greatest(
+                expected - coalesce(stored, 0) - coalesce(explained, 0),
+                least(coalesce(judged_missing, 0), expected - coalesce(stored, 0)),
+                0
+            ) AS missing,
             first_ts,
             last_ts,
             coalesce(rows - stored, 0) AS doubled,

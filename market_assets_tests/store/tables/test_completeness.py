@@ -113,6 +113,14 @@ def test_a_row_doubled_by_hand_counts_once_and_hides_no_other(filled, minutes):
     assert matrix(filled, "stored", "missing", "doubled", "health")[1] == (7, 1, 0, "DEGRADED")
 
 
+def test_what_was_explained_since_the_count_hides_no_hole(filled):
+    with filled.writing("judging two more bars, which are explained") as transaction:
+        transaction.partitions.put(
+            Dataset.candles("crypto", M1), counts(("2025-01-01", "BTC", 12, 8, 2, 2))
+        )
+    assert matrix(filled, "expected", "missing", "health")[1] == (10, 2, "DEGRADED")
+
+
 def test_what_is_still_to_be_derived_is_pending_until_it_was_or_its_input_is_missing(filled):
     def health(*own: tuple) -> str:
         with filled.writing("judging") as transaction:

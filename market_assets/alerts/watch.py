@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from datetime import datetime
 
+    import polars as pl
+
     from market_assets.alerts.message import Message
     from market_assets.config.universe import Universe
     from market_assets.store import Store
@@ -158,17 +160,11 @@ class Watch:
             )
             troubles += self.outside.compare(view.mark(), whole=whole)
 
-        unsettled = unsettled_streams(streams, self._universe, now)
-
-        waiting = self._grace.waiting(
-            (trouble.key for trouble in troubles),
-            healing_profiles(streams, now),
-            now,
-            told={alert.key for alert in _present(rows)},
-        )
+        known_keys = {alert.key for alert in _present(rows)}
+        quiet = self._quiet({trouble.key for trouble in troubles}, known_keys, streams, now)
 
         def is_held(key: Key) -> bool:
-            return key in unsettled or key in waiting or held(key)
+            return key in quiet or held(key)
 
         folded = fold(locate(troubles, absences_by_day(gaps)))
         if self._plan(rows, folded, now, is_held).alerts == rows:
@@ -192,6 +188,14 @@ class Watch:
             tuple(alert for alert in errand.over if _arrived(alert, outcomes)),
             {name: error for name, error in outcomes.items() if error},
         )
+
+    def _quiet(
+        self, keys: set[Key], known: set[Key], streams: pl.DataFrame, now: datetime
+    ) -> set[Key]:
+        """Those of some troubles of which nothing is said because of streams."""
+        healing = healing_profiles(streams, now)
+        waiting = self._grace.waiting(keys, healing, now, told=known)
+        return waiting | unsettled_streams(streams, self._universe, now)
 
     def _plan(
         self, rows: list[Alert], folded: Folded, now: datetime, held: Callable[[Key], bool]

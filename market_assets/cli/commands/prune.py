@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -13,6 +13,9 @@ from market_assets.cli.keeper import keeper_here
 from market_assets.cli.options import AsJson
 from market_assets.cli.tables import add_row
 from market_assets.keeping import size_words
+
+if TYPE_CHECKING:
+    from market_assets.keeping import Removed
 
 
 def prune(
@@ -51,28 +54,34 @@ def prune(
         print_json(answer)
         return
 
-    if not removed:
-        OUT.print("Nothing is old enough to be removed.")
-    else:
-        table = Table("part", "what", "count", "partitions", "bytes")
-        for column in table.columns[2:]:
-            column.justify = "right"
-        for removal in removed:
-            add_row(
-                table,
-                removal.part,
-                removal.what,
-                f"{removal.count:,}",
-                f"{removal.partitions:,}" if removal.partitions else "",
-                size_words(removal.bytes),
-            )
-        OUT.print(table)
-        verb = "would be removed" if dry_run else "were removed"
-        size = size_words(sum(removal.bytes for removal in removed))
-        OUT.print(f"{size} {verb}.", highlight=False)
+    _print_removed(removed, dry_run=dry_run)
     if (removed and not dry_run) or freed:
         OUT.print(
             f"The disk has {size_words(freed)} more room; inside the files "
             f"{size_words(inside)} are free, and used again.",
             highlight=False,
         )
+
+
+def _print_removed(removed: list[Removed], *, dry_run: bool) -> None:
+    """Print what was removed, or would be."""
+    if not removed:
+        OUT.print("Nothing is old enough to be removed.")
+        return
+
+    table = Table("part", "what", "count", "partitions", "bytes")
+    for column in table.columns[2:]:
+        column.justify = "right"
+    for removal in removed:
+        add_row(
+            table,
+            removal.part,
+            removal.what,
+            f"{removal.count:,}",
+            f"{removal.partitions:,}" if removal.partitions else "",
+            size_words(removal.bytes),
+        )
+    OUT.print(table)
+    verb = "would be removed" if dry_run else "were removed"
+    size = size_words(sum(removal.bytes for removal in removed))
+    OUT.print(f"{size} {verb}.", highlight=False)

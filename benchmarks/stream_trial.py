@@ -5,20 +5,27 @@
                                                            vendor; backfill, repair and a reader
                                                            beside it
     python benchmarks/stream_trial.py --kills 20           the same, and twenty times kill -9
+    python benchmarks/stream_trial.py --daemon-kills 5     the same by `market-assets up`: a run of
+                                                           Dagster streams, and its daemon, or all
+                                                           of `up`, is killed five times
+    python benchmarks/stream_trial.py --updates 10         with an update every ten seconds of this
+                                                           machine beside it, as well as repairs
     python benchmarks/stream_trial.py --hours 0.1 --speed 1 --calm --alone
                                                            six minutes as they are: what a stream
                                                            costs, and how late its bars are
 
-The vendor, REST and WebSockets alike, is a process of its own on loopback; `market-assets stream`
-is another. Both have one clock, which runs fast. The day is open from midnight to noon, where the
-stream begins, until the backfill beside it has filled that; with `--alone` it stays open.
+The vendor, REST and WebSockets alike, is a process of its own on loopback; `market-assets stream`,
+or `market-assets up`, is another. Both have one clock, which runs fast. The day is open from
+midnight to noon, where the stream begins, until the backfill beside it has filled that; with
+`--alone` it stays open.
 
 At the end the faults stop, and ten minutes of the clock later, or once no bar lacks, the stream is
 asked to end. Then each stored bar is compared with the vendor's truth, bit by bit, over the whole
 time of the stream: no bar may be missing, wrong, twice, or unfinished. Lag is the time from the end
 of a bar until it was stored, in seconds of this machine, of bars that closed while they were
 streamed; `since received` is the part of it for which the vendor is not to blame. Memory is what
-the process has for itself (USS). Linux only.
+the process has for itself (USS). Of a run of Dagster the lags are those that the last one has noted
+in `ops.streams`; what it and the platform cost is not measured. Linux only.
 """
 
 from __future__ import annotations
@@ -28,21 +35,27 @@ import json
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import polars as pl
 import yaml
 
 import market_assets
+from market_assets.config.load import load_universe
+from market_assets.config.sources import sources_of
+from market_assets.defs.automation.runs import instance_at
 from market_assets.errors import MarketAssetsError
+from market_assets.live.update import update_profile
 from market_assets.market.clock import CLOCK_VARIABLE, fast_clock, machine, present
 from market_assets.market.timeframes import Timeframe, Window
 from market_assets.practice.book import Market, simulation_of
@@ -51,9 +64,10 @@ from market_assets.practice.simulate import Instrument
 from market_assets.practice.stream_faults import StreamFault
 from market_assets.practice.streams import PracticeStreams
 from market_assets.practice.vendor import PracticeVendor
+from market_assets.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 MINUTE = timedelta(minutes=1)
 ORIGIN = datetime(2025, 3, 3, 12, tzinfo=UTC)
@@ -71,6 +85,9 @@ _CALM = timedelta(minutes=10)
 
 _PAUSE = 20.0
 """Real seconds between two repairs."""
+
+_START = 240.0
+"""Real seconds in which a stream has to be live after it, or its daemon, was started."""
 
 _LONGEST = 300.0
 """After so many seconds a bar that lacks is a hole."""
@@ -138,8 +155,9 @@ class Ground:
 
     @property
     def environ(self) -> dict[str, str]:
+        own = {name: text for name, text in os.environ.items() if name != "DAGSTER_HOME"}
         return {
-            **os.environ,
+            **own,
             CLOCK_VARIABLE: self.clock,
             "MARKET_ASSETS_HOME": str(self.folder / "home"),
             "MARKET_ASSETS_UNIVERSE": str(self.folder / "universe.yaml"),
@@ -151,7 +169,11 @@ class Ground:
     def sleep_until(self, instant: datetime) -> None:
         time.sleep(max(0.0, (instant - self.now()) / timedelta(seconds=1)) / self.speed)
 
-    def command(self, *words: str, **options: int) -> subprocess.Popen[str]:
+    @property
+    def home(self) -> Path:
+        return self.folder / "home"
+
+    def command(self, *words: str, **options: int | IO[str]) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "market_assets.cli", *words]
         process = subprocess.Popen(command, env=self.environ, text=True, **options)
         self.processes.append(process)
@@ -180,7 +202,9 @@ def serve(symbols: list[str], update: float, *, calm: bool) -> None:
         sys.stdin.read()
 
 
-def started_vendor(ground: Ground, update: float, *, calm: bool) -> subprocess.Popen[str]:
+def started_vendor(
+    ground: Ground, update: float, *, calm: bool, in_dagster: bool
+) -> subprocess.Popen[str]:
     words = [sys.executable, __file__, "--serve", "--symbols", str(len(ground.symbols))]
     words += ["--update", str(update), *(["--calm"] if calm else [])]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
@@ -194,7 +218,7 @@ def started_vendor(ground: Ground, update: float, *, calm: bool) -> subprocess.P
         "timeframes": {"fetch": ["1m"], "derive": ["5m", "1h"]},
         "sources": ["vendor"],
         "symbols": {symbol: {} for symbol in ground.symbols},
-        "stream": {"total_timeout": "7d"},
+        "stream": {"total_timeout": "7d", "enabled": in_dagster},
     }
     universe = {"sources": {"vendor": source}, "profiles": {"live": profile}}
     (ground.folder / "universe.yaml").write_text(yaml.safe_dump(universe))
@@ -266,11 +290,105 @@ class Streamer:
             self._ground.memory.append((time.monotonic(), uss / 1024))
 
 
+class Daemon:
+    """`market-assets up`, which keeps a run alive that streams.
+
+    Each second kill is one of the supervisor, with which all of its processes end; the others are
+    of the process of pages and daemon, which the supervisor starts again.
+    """
+
+    def __init__(self, ground: Ground) -> None:
+        self._ground = ground
+        self.kills = 0
+        self.process = self._started()
+        self._wait_for("a stream that is live", self._is_live)
+
+    def _started(self) -> subprocess.Popen[str]:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        with (self._ground.folder / "up.log").open("a") as log:
+            return self._ground.command("up", "--port", str(port), "--json", stdout=log)
+
+    def kill(self) -> None:
+        """End a process without a word, and wait until a stream is live again."""
+        self.kills += 1
+        began = machine().replace(tzinfo=None)
+        if self.kills % 2:
+            self._wait_for("pages", lambda: "serve pages" in self._members())
+            os.kill(self._members()["serve pages"], signal.SIGKILL)
+        else:
+            self.process.kill()
+            self.process.wait()
+            self._wait_for("the end of all processes", lambda: not self._members())
+            self.process = self._started()
+        words = f"a live stream after kill {self.kills} at {began:%H:%M:%S}"
+        self._wait_for(words, self._is_live)
+
+    def end(self) -> int:
+        """Ask it to end."""
+        self.process.send_signal(signal.SIGINT)
+        return self.process.wait(timeout=120)
+
+    def figures(self) -> dict[str, object]:
+        """What the store and Dagster know of the streams."""
+        with market_assets.connect() as store:
+            lags = store.execute(
+                "SELECT max(lag_p50), max(lag_p99), max(reconnects), max(dropped) FROM ops.streams"
+            ).fetchone()
+        with instance_at(self._ground.home) as instance:
+            statuses = [
+                run.status.value for run in instance.get_runs() if run.job_name == "stream_live"
+            ]
+        return {
+            "kills of the daemon and of all": self.kills,
+            "runs that streamed": dict(Counter(statuses)),
+            # Of one that was killed soon after it began there are none.
+            "lag p50, p99 of the last (s)": [
+                None if lag is None else round(lag / self._ground.speed, 2) for lag in lags[:2]
+            ],
+            "its reconnects, left to REST": list(lags[2:]),
+        }
+
+    def _is_live(self) -> bool:
+        """Whether a session has noted lately that it streams."""
+        os.environ.update(self._ground.environ)
+        try:
+            with market_assets.connect() as store:
+                rows = store.execute(
+                    "SELECT max(noted_at) FROM ops.streams WHERE state = 'live'"
+                ).fetchone()
+        except MarketAssetsError:
+            return False
+        noted_at = rows[0] if rows else None
+        lately = self._ground.now() - timedelta(seconds=15)
+        return noted_at is not None and noted_at.replace(tzinfo=UTC) >= lately
+
+    def _members(self) -> dict[str, int]:
+        """The processes of this home's `up` without its supervisor, by their names."""
+        mark = f"MARKET_ASSETS_UP_ALIVE={self._ground.home}".encode()
+        members = {}
+        for entry in Path("/proc").glob("[0-9]*"):
+            try:
+                if mark in (entry / "environ").read_bytes():
+                    members[(entry / "comm").read_text().strip()] = int(entry.name)
+            except OSError:
+                continue
+        return members
+
+    def _wait_for(self, words: str, condition: Callable[[], object]) -> object:
+        end = time.monotonic() + _START
+        while time.monotonic() < end:
+            if value := condition():
+                return value
+            time.sleep(_LOOK / 2)
+        raise SystemExit(f"{words} took longer than {_START:g} s: see {self._ground.folder}/up.log")
+
+
 # What goes on beside it ---------------------------------------------------------------------------
 
 
 def beside(ground: Ground, stop: threading.Event) -> None:
-    """Backfill once, then repair and update again and again."""
+    """Backfill once, then repair again and again."""
     for words in repeated(["backfill", "live"], ["repair", "live"]):
         process = ground.command(*words, "--json", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         _, error = process.communicate()
@@ -287,14 +405,37 @@ def repeated(*commands: list[str]) -> Iterator[list[str]]:
         yield commands[-1]
 
 
-def read_on(ground: Ground, stop: threading.Event) -> None:
-    """Read what is stored again and again."""
-    words = [sys.executable, __file__, "--read"]
+def go_on(ground: Ground, stop: threading.Event, *options: str) -> None:
+    """Have a process do what it does again and again, until it is to stop."""
+    words = [sys.executable, __file__, *options]
     process = subprocess.Popen(words, env=ground.environ, text=True, stdin=subprocess.PIPE)
     ground.processes.append(process)
     stop.wait()
     process.stdin.close()
-    process.wait()
+    if process.wait():
+        ground.errors.append(f"{options[0]}: {process.returncode}")
+
+
+def update(pause: float) -> None:
+    """Update every so many real seconds, as the schedule does, until the parent closes the pipe."""
+    over = threading.Event()
+    threading.Thread(target=lambda: (sys.stdin.read(), over.set()), daemon=True).start()
+    universe = load_universe()
+    profile = universe.profiles["live"]
+    home = Path(os.environ["MARKET_ASSETS_HOME"])
+    store = Store(home, clock=present, patience=timedelta(seconds=30))
+    count, errors = 0, 0
+    while not over.wait(pause):
+        updated = update_profile(
+            store,
+            sources_of(universe, profile),
+            universe,
+            profile,
+            now=present() - profile.update.settle,
+            busy=lambda *_: (),
+        )
+        count, errors = count + 1, errors + bool(updated.errors)
+    print(f"updates beside: {count}, with an error: {errors}", flush=True)
 
 
 def read() -> None:
@@ -409,22 +550,30 @@ def trial(given: argparse.Namespace, folder: Path) -> dict[str, object]:
     stop = threading.Event()
     threads: list[threading.Thread] = []
     try:
-        vendor = started_vendor(ground, given.update, calm=given.calm)
-        streamer = Streamer(ground)
+        in_dagster = given.daemon_kills is not None
+        vendor = started_vendor(ground, given.update, calm=given.calm, in_dagster=in_dagster)
+        streamer = Daemon(ground) if in_dagster else Streamer(ground)
         began, first = time.monotonic(), ground.now()
         if not given.alone:
             threads = [
-                threading.Thread(target=work, args=(ground, stop)) for work in (beside, read_on)
+                threading.Thread(target=beside, args=(ground, stop)),
+                threading.Thread(target=go_on, args=(ground, stop, "--read")),
             ]
+        if given.updates:
+            words = ("--update-beside", str(given.updates))
+            threads.append(threading.Thread(target=go_on, args=(ground, stop, *words)))
         for thread in threads:
             thread.start()
         end = first + timedelta(hours=given.hours)
         for instant in sorted(
-            first + timedelta(hours=given.hours) * generator.random() for _ in range(given.kills)
+            first + timedelta(hours=given.hours) * generator.random()
+            for _ in range(given.daemon_kills if in_dagster else given.kills)
         ):
             ground.sleep_until(instant)
             streamer.kill()
         ground.sleep_until(end)
+        # A daemon that was killed may be long in coming back.
+        end = max(end, ground.now())
 
         vendor.stdin.write("\n")
         vendor.stdin.flush()
@@ -438,7 +587,11 @@ def trial(given: argparse.Namespace, folder: Path) -> dict[str, object]:
         stop.set()
         for thread in threads:
             thread.join()
-        figures = summed(ground, streamer, real)
+        figures = (
+            {"minutes": round(real / 60, 1), **streamer.figures()}
+            if isinstance(streamer, Daemon)
+            else summed(ground, streamer, real)
+        )
         figures |= {"exit": code, "seconds to the end": round(ended - began_ending, 1)}
         figures |= {"seconds after the faults until whole": round(whole_after, 1)}
         return figures | {"errors": ground.errors[:5]} | judged(ground, begin, end)
@@ -458,18 +611,23 @@ def main() -> None:
     parser.add_argument("--speed", type=float, default=60)
     parser.add_argument("--update", type=float, default=15, help="seconds between two updates")
     parser.add_argument("--kills", type=int, default=0)
+    parser.add_argument("--daemon-kills", type=int, help="stream by `up`, and kill its daemon")
+    parser.add_argument("--updates", type=float, help="an update every so many real seconds")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--calm", action="store_true", help="without a fault")
     parser.add_argument("--alone", action="store_true", help="with nothing beside it")
     parser.add_argument("--keep", type=Path, help="where the home is left")
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--read", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--update-beside", type=float, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.serve:
         symbols = [f"S{number:03}USDT" for number in range(given.symbols)]
         serve(symbols, given.update, calm=given.calm)
     elif given.read:
         read()
+    elif given.update_beside:
+        update(given.update_beside)
     else:
         with tempfile.TemporaryDirectory(prefix="trial_") as name:
             folder = given.keep or Path(name)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
+from email.utils import format_datetime
 from math import ceil, floor
 from typing import TYPE_CHECKING, Literal
 
@@ -15,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, PositiveFloat, PositiveInt
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
 
 class Quota(BaseModel):
@@ -115,3 +117,11 @@ class Till:
     def use(self, now: float) -> list[int]:
         """What has been used of each quota at an instant, in their order."""
         return [window.use(now) for window in self._windows]
+
+    def headers(self, now: datetime) -> dict[str, str]:
+        """What an answer says of the vendor's clock and of its count of the minute."""
+        headers = {"Date": format_datetime(now, usegmt=True)}
+        for window in self._windows:
+            if window.quota.is_of_a_minute:
+                headers["X-MBX-USED-WEIGHT-1M"] = str(window.use(now.timestamp()))
+        return headers

@@ -159,7 +159,7 @@ class Vendor:
         except _RefusedError as refusal:
             response = _error(spoken, refusal.status, refusal.code, str(refusal))
         if self._market.quotas:
-            response.headers.update(self._account())
+            response.headers.update(self.till.headers(self._clock()))
         self.log.append(
             entry | {"status": response.status_code, "faults": [fault.fault for fault in struck]}
         )
@@ -171,17 +171,8 @@ class Vendor:
         if wait is None:
             return None
         refusal = _error(spoken, 429, -1003, "Too much request weight used.")
-        refusal.headers.update({"Retry-After": str(wait), **self._account()})
+        refusal.headers.update({"Retry-After": str(wait), **self.till.headers(self._clock())})
         return refusal
-
-    def _account(self) -> dict[str, str]:
-        """What an answer says of the vendor's clock and of its count of the minute."""
-        now = self._clock()
-        headers = {"Date": format_datetime(now, usegmt=True)}
-        for quota, use in zip(self._market.quotas, self.till.use(now.timestamp()), strict=True):
-            if quota.is_of_a_minute:
-                headers["X-MBX-USED-WEIGHT-1M"] = str(use)
-        return headers
 
     def _understood(
         self, spoken: Format, sent: Mapping[str, str | None], *, newest_first: bool

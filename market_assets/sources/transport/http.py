@@ -24,10 +24,10 @@ from market_assets.sources.transport.blots import Blots
 from market_assets.sources.transport.body import ERROR_BODY, EXCERPT, Unpacker, excerpt
 from market_assets.sources.transport.failure import FailureError, failure_of
 from market_assets.sources.transport.gate import Gate
+from market_assets.sources.transport.hold import LONGEST_HOLD
 from market_assets.sources.transport.level import START, Level
 from market_assets.sources.transport.limit import (
     CAREFUL,
-    LONGEST_HOLD,
     Allowance,
     FileLimit,
     Limit,

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from market_assets.errors import SourceError
-from market_assets.sources.transport.limit import LONGEST_HOLD, Allowance, Limit
+from market_assets.sources.transport.hold import LONGEST_HOLD
+from market_assets.sources.transport.limit import Allowance, Limit
 from market_assets.sources.transport.limits_url import server_at
 from market_assets.sources.transport.offset import Offset
 

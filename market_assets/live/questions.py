@@ -135,13 +135,14 @@ class Questions:
         now = self._timer.now()
         for symbol in released:
             streams[symbol].released_at = now
-        for symbol in answer.lacking:
-            tries = self._tries.get(symbol, 0)
-            wait = min(_AGAIN * 2**tries, _AGAIN_CAP)
-            due_at = self._timer.seconds() + wait.total_seconds()
-            self._open.setdefault(symbol, Question(due_at, tries + 1))
         # Nothing but REST brings these bars, also where no schedule of updates runs.
         unserved = {symbol for symbol in answer.symbols if streams[symbol].is_unserved}
+        for symbol in answer.lacking:
+            tries = self._tries.get(symbol, 0)
+            longest = self._settings.every if symbol in unserved else _AGAIN_CAP
+            wait = min(_AGAIN * 2**tries, longest)
+            due_at = self._timer.seconds() + wait.total_seconds()
+            self._open.setdefault(symbol, Question(due_at, tries + 1))
         self.add(unserved, self._settings.every)
         return answer
 

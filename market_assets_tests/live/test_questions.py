@@ -145,6 +145,17 @@ def test_a_symbol_that_no_stream_serves_is_asked_for_as_often_as_updates_would(g
     assert ground.put(SECOND) == [{"ETH"}]
 
 
+def test_it_waits_no_longer_than_an_update_for_what_rest_did_not_give(ground):
+    refused = Gathered(health=Health(refused={"eth": "no"}))
+    ground.questions.add(ground.streams.hear("vendor", refused, NOW))
+    assert ground.put() == [{"ETH"}]
+
+    for wait in (30, 60, 60, 60):
+        ground.answered(lacking=frozenset({"ETH"}))
+        assert ground.put((wait - 1) * SECOND) == []
+        assert ground.put(SECOND) == [{"ETH"}]
+
+
 def test_there_is_no_answer_before_one_was_given(ground):
     assert ground.questions.answer(ground.streams) is None
     ground.questions.add(["BTC"])

@@ -1,6 +1,6 @@
 """What bookkeeping costs and what is removed of it: pure values, and the files of a home folder."""
 
-from market_assets.keeping.clock import check_clock
+from market_assets.keeping.clock import APART, check_clock
 from market_assets.keeping.files import files_of, prune_files
 from market_assets.keeping.note import PruneNote, note_failure, note_prune, read_note
 from market_assets.keeping.parts import (
@@ -15,6 +15,7 @@ from market_assets.keeping.parts import (
 )
 
 __all__ = [
+    "APART",
     "Advice",
     "Part",
     "PruneNote",

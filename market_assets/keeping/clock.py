@@ -26,7 +26,9 @@ _AHEAD = timedelta(days=1)
 """A note that is further ahead of the clock was made by another one, that was wrong."""
 
 
-def check_clock(now: datetime, candle: datetime | None, prune: datetime | None) -> None:
+def check_clock(
+    now: datetime, candle: datetime | None, prune: datetime | None, apart: timedelta = APART
+) -> None:
     """Make sure that something speaks for the clock.
 
     Args:
@@ -34,12 +36,13 @@ def check_clock(now: datetime, candle: datetime | None, prune: datetime | None) 
         candle: The open of the newest stored candle; None where there is none.
         prune: When a home was pruned last, or else when its store was written last; None where
             neither ever was.
+        apart: How far the clock may be ahead of both.
 
     Raises:
         ClockError: Nothing does, though there is something that could.
     """
     witnesses = [at for at in (candle, prune) if at is not None and at <= now + _AHEAD]
-    if not witnesses or now - max(witnesses) <= APART:
+    if not witnesses or now - max(witnesses) <= apart:
         return
     behind = (now - max(witnesses)).days
     words = "there is no candle"

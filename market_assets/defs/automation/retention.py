@@ -20,6 +20,7 @@ from market_assets.defs.resources import PATIENCE, Clock, StoreResource
 from market_assets.errors import MarketAssetsError, StoreBusyError, StoreError
 from market_assets.imports import late_imports
 from market_assets.keeping import (
+    APART,
     Advice,
     Part,
     Removed,
@@ -36,6 +37,7 @@ from market_assets.keeping import (
     spread,
 )
 from market_assets.keeping.files import COPIES, EVENTS, LAKE, OTHER, STORE, TICKS
+from market_assets.market.clock import speed
 from market_assets.market.timeframes import Window
 from market_assets.words import listed
 
@@ -224,7 +226,9 @@ class Keeper:
             ]
             mark = view.mark()
         candle = max(filter(None, opens), default=None)
-        check_clock(now, candle, read_note(self._home).pruned_at or mark.committed_at)
+        prune = read_note(self._home).pruned_at or mark.committed_at
+        # A clock that runs fast is further ahead of what came last.
+        check_clock(now, candle, prune, APART * max(speed(), 1.0))
 
     def _prune(self, *, dry_run: bool, go_on: Callable[[], bool]) -> list[Removed]:
         removed = self._bookkeeping(self._settings, dry_run=dry_run, go_on=go_on)

@@ -11,6 +11,7 @@ import pytest
 from market_assets.defs.automation.retention import Keeper
 from market_assets.errors import ClockError, ExportError
 from market_assets.keeping import read_note
+from market_assets.market.clock import CLOCK_VARIABLE
 from market_assets.market.timeframes import Timeframe
 from market_assets_tests.defs.automation.test_repair import Daemon, asked, reason
 from market_assets_tests.defs.automation.test_retention import schedule
@@ -235,3 +236,17 @@ def test_a_clock_that_nothing_speaks_for_is_believed_if_somebody_says_so(
 
     assert stored(ground) == []
     assert keeper(ground).prune() == []
+
+
+def test_a_clock_that_runs_fast_may_be_further_ahead(
+    ground: Ground, vendor: Vendor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled(ground, vendor())
+    keeper(ground).prune()
+    ground.move_clock(ground.clock.now() + timedelta(days=20))
+    with pytest.raises(ClockError):
+        keeper(ground).prune()
+
+    monkeypatch.setenv(CLOCK_VARIABLE, "2025-03-21T12:00:00Z@2026-11-30T03:00:00Z*8760")
+    keeper(ground).prune()
+    assert stored(ground) == []

@@ -55,7 +55,11 @@ class Grace:
         self._since: dict[Key, datetime] = {}
 
     def waiting(
-        self, keys: Iterable[Key], healing: Collection[str], now: datetime, told: Collection[Key]
+        self,
+        keys: Iterable[Key],
+        healing: Collection[str],
+        now: datetime,
+        known_keys: Collection[Key],
     ) -> set[Key]:
         """Those of some troubles of which nothing is said yet.
 
@@ -63,10 +67,12 @@ class Grace:
             keys: What is wrong now.
             healing: What `healing_profiles` gives.
             now: The present instant.
-            told: What somebody knows of: that goes on, and is over as ever.
+            known_keys: What somebody was told of: that goes on, and is over as ever.
         """
         new = {
-            key for key in keys if key[0] in healing and key[1] in _FOLLOWING and key not in told
+            key
+            for key in keys
+            if key[0] in healing and key[1] in _FOLLOWING and key not in known_keys
         }
         self._since = {key: self._since.get(key, now) for key in new}
         return {key for key, since in self._since.items() if timedelta() <= now - since < LONGEST}

@@ -190,11 +190,11 @@ class Watch:
         )
 
     def _quiet(
-        self, keys: set[Key], known: set[Key], streams: pl.DataFrame, now: datetime
+        self, keys: set[Key], known_keys: set[Key], streams: pl.DataFrame, now: datetime
     ) -> set[Key]:
         """Those of some troubles of which nothing is said because of streams."""
         healing = healing_profiles(streams, now)
-        waiting = self._grace.waiting(keys, healing, now, told=known)
+        waiting = self._grace.waiting(keys, healing, now, known_keys=known_keys)
         return waiting | unsettled_streams(streams, self._universe, now)
 
     def _plan(

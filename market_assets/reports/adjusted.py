@@ -65,13 +65,13 @@ def adjusted_candles(
     if not view.pruned.archived(base, *keys_of(reach, cadence)):
         return view.candles.adjusted(profile.candles(timeframe), symbols, window, day)
 
-    told = sorted(set(symbols) & {*view.actions.answers(profile.name)["symbol"]})
-    candles = _raw(view, profile, base, lake=lake, symbols=told, window=reach)
+    names = sorted(set(symbols) & {*view.actions.answers(profile.name)["symbol"]})
+    candles = _raw(view, profile, base, lake=lake, symbols=names, window=reach)
     until = Window(_FIRST, midnight(day) + _DAY)
     days = profile.candles(Timeframe.D1)
-    closes = _raw(view, profile, days, lake=lake, symbols=told, window=until)
+    closes = _raw(view, profile, days, lake=lake, symbols=names, window=until)
     actions = view.actions.of(profile.name).filter(
-        pl.col("replaced_at").is_null(), pl.col("symbol").is_in(told)
+        pl.col("replaced_at").is_null(), pl.col("symbol").is_in(names)
     )
     factors = adjustments(actions, closes.select("symbol", "session", "close"), as_of=day)
     made = adjust(candles, factors, as_of=day)

@@ -30,8 +30,8 @@ SETTINGS: dict[str, str | bool | int | float | list[str]] = {}
 _engines: dict[Path, duckdb.DuckDBPyConnection] = {}
 """This process's instances by the file that each opens: with nothing in them while it is closed."""
 
-_narrowed: set[int] = set()
-"""The connections that write with one thread, by id."""
+_narrowed: dict[int, int] = {}
+"""The connections that write with one thread, by id, and how many their instance has else."""
 
 _guard = threading.Lock()
 
@@ -72,8 +72,10 @@ def narrow(connection: duckdb.DuckDBPyConnection) -> None:
     Several threads compress twice what is inserted in bulk: 1.2 M candles, committed by fives of
     250,000, take 1.06 s of CPU with one thread and 2.0 s with two.
     """
-    connection.execute("SET threads = 1")
-    _narrowed.add(id(connection))
+    if id(connection) not in _narrowed:
+        ((threads,),) = connection.execute("SELECT current_setting('threads')").fetchall()
+        _narrowed[id(connection)] = int(threads)
+        connection.execute("SET threads = 1")
 
 
 def close_file(path: Path, connection: duckdb.DuckDBPyConnection) -> None:
@@ -84,8 +86,8 @@ def close_file(path: Path, connection: duckdb.DuckDBPyConnection) -> None:
     try:
         connection.execute("USE memory")
         connection.execute(f"DETACH {_catalog(path)}")
-        if id(connection) in _narrowed:
-            connection.execute("RESET threads")
+        if threads := _narrowed.get(id(connection)):
+            connection.execute(f"SET threads = {threads}")
     except duckdb.Error:
         # After an error that DuckDB takes for fatal its instance does nothing any more: it goes,
         # and the file with it.
@@ -94,7 +96,7 @@ def close_file(path: Path, connection: duckdb.DuckDBPyConnection) -> None:
         if engine is not None:
             engine.close()
     finally:
-        _narrowed.discard(id(connection))
+        _narrowed.pop(id(connection), None)
         connection.close()
 
 

@@ -45,18 +45,18 @@ def test_what_may_follow_from_missed_bars_waits_and_nothing_else() -> None:
     elsewhere = ("other", Kind.GAP.value, "candles_1m")
     keys = [GAP, CHECK, backlog, elsewhere]
 
-    assert Grace().waiting(keys, {"kept"}, NOW, told=()) == {GAP, CHECK}
-    assert Grace().waiting(keys, {"kept"}, NOW, told=[GAP]) == {CHECK}
-    assert Grace().waiting(keys, set(), NOW, told=()) == set()
+    assert Grace().waiting(keys, {"kept"}, NOW, known_keys=()) == {GAP, CHECK}
+    assert Grace().waiting(keys, {"kept"}, NOW, known_keys=[GAP]) == {CHECK}
+    assert Grace().waiting(keys, set(), NOW, known_keys=()) == set()
 
 
 def test_a_connection_that_breaks_again_and_again_hides_nothing_for_long() -> None:
     grace = Grace()
     waits = [
-        bool(grace.waiting([GAP], {"kept"}, NOW + minutes * MINUTE, told=()))
+        bool(grace.waiting([GAP], {"kept"}, NOW + minutes * MINUTE, known_keys=()))
         for minutes in range(20)
     ]
     assert waits == [True] * int(LONGEST / MINUTE) + [False] * 10
 
-    assert grace.waiting([], {"kept"}, NOW + 20 * MINUTE, told=()) == set()
-    assert grace.waiting([GAP], {"kept"}, NOW + 21 * MINUTE, told=()) == {GAP}
+    assert grace.waiting([], {"kept"}, NOW + 20 * MINUTE, known_keys=()) == set()
+    assert grace.waiting([GAP], {"kept"}, NOW + 21 * MINUTE, known_keys=()) == {GAP}

@@ -49,13 +49,13 @@ class TestWhatAnErrorSays:
             words = request.replace(b"\r\n", b" ")
             target = (
                 b"location: https://example.com/"
-                + request.split(b"X-Key: ")[1].split(b"\r\n")[0]
+                + request.split(b"x-key: ")[1].split(b"\r\n")[0]
                 + b"?"
                 + b"q=limit\r\n"
             )
             writer.write(
                 b"HTTP/1.1 %d X\r\n%sconnection: close\r\n\r\n" % (status, target)
-                + words[words.index(b"X-Key") :]
+                + words[words.index(b"x-key") :]
             )
 
         server = serve(echo)
@@ -63,7 +63,7 @@ class TestWhatAnErrorSays:
         with pytest.raises(SourceError) as caught:
             ask(server.url, headers={"X-Key": "s3cr3t-value"}, retries=0)
 
-        assert b"X-Key: s3cr3t-value" in server.requests[0]
+        assert b"x-key: s3cr3t-value" in server.requests[0]
         told = str(caught.value)
         assert "s3cr3t" not in told
         assert "limit" not in told

@@ -360,18 +360,13 @@ class TestRateOfAllProcesses:
                 asker.counting = {"clock": clock}
                 asker.tell(1, page)
                 asker.answer()
-            began = time.monotonic()
             for asker in four:
                 asker.tell(50, page)
             answers = [asker.answer() for asker in four]
-            seconds = time.monotonic() - began
 
         assert not any(answer["said"] for answer in answers)
         assert vendor.till.refusals == 0
         assert sum(answer["requests"] for answer in answers) == 200
-        # Four seconds and a part of a fifth; a busy machine may take longer. Where a window begins
-        # is not known as well as to use up windows of a second: of minutes see above.
-        assert seconds < 200 / 40 * 1.3 or clock
 
     def test_who_asks_seldom_is_not_kept_waiting_by_who_asks_for_everything(self, serve, askers):
         under_way = threading.Event()

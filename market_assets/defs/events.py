@@ -30,9 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from market_assets.defs.pictures import Pictures
-    from market_assets.market.datasets import Dataset
     from market_assets.market.partitions import Partition
-    from market_assets.store import Store
     from market_assets.verdicts.verdicts import Verdict
     from market_assets.work.outcome import PartitionOutcome
 
@@ -217,16 +215,6 @@ class Reporter:
                 allow_retries=False,
             )
         yield asset_output()
-
-
-def reported_in(store: Store, dataset: Dataset) -> Callable[[Mapping[str, datetime | None]], None]:
-    """What a Reporter notes of a dataset, kept in the store: which versions were reported."""
-
-    def note(versions: Mapping[str, datetime | None]) -> None:
-        with store.writing(f"noting what was reported of {dataset}") as transaction:
-            transaction.partitions.put_reported(dataset, versions)
-
-    return note
 
 
 def _version_time(version: str | None) -> datetime | None:

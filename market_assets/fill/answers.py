@@ -12,7 +12,7 @@ import polars as pl
 from market_assets.errors import SourceError
 from market_assets.market.columns import EXTRA_SCHEMA, NOTHING_DROPPED, extras_in
 from market_assets.market.gaps import left_over
-from market_assets.market.timeframes import TS, Window, from_micros
+from market_assets.market.timeframes import TS, Window, from_micros, micros_of
 from market_assets.verdicts.clean import CANDLE, REJECT_SCHEMA
 
 if TYPE_CHECKING:
@@ -133,8 +133,8 @@ class Answer:
     @property
     def newest(self) -> datetime | None:
         """The open of the newest bar that may be stored; None without one."""
-        opens = [rows["ts"].to_physical() for _, rows in self.candles]
-        return max((from_micros(int(column.to_numpy().max())) for column in opens), default=None)
+        opens = [micros_of(rows["ts"]) for _, rows in self.candles]
+        return max((from_micros(int(column.max())) for column in opens), default=None)
 
     @property
     def conclusive(self) -> bool:
@@ -203,8 +203,8 @@ class StreamedBars:
     @property
     def newest(self) -> datetime | None:
         """The open of the newest one; None without one."""
-        opens = self.candles["ts"].to_physical()
-        return None if opens.is_empty() else from_micros(int(opens.to_numpy().max()))
+        opens = micros_of(self.candles["ts"])
+        return from_micros(int(opens.max())) if opens.size else None
 
 
 class LateError(SourceError):

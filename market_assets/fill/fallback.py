@@ -18,7 +18,7 @@ from market_assets.fill.intake import Delivery, take, unexplained
 from market_assets.fill.requests import Question
 from market_assets.fill.stumble import naming
 from market_assets.market.gaps import plan_requests
-from market_assets.market.timeframes import Window
+from market_assets.market.timeframes import Window, micros_of
 from market_assets.sources.files.reach import Stretch, merged
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ async def _testify(
     if not files:
         answer.fresh += spans
         return
-    opens = absent.to_physical().to_numpy()
+    opens = micros_of(absent)
     for stretch in files:
         for span in spans:
             window = stretch.window.intersect(span)

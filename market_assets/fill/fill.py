@@ -140,6 +140,10 @@ class Fill(Work):
 
     def begin(self) -> None:
         """See `Work.begin`: before the time for asking begins to run."""
+        if not self._store.size:
+            # An empty store that is read would be made in memory, too.
+            with self._store.writing(f"making the store for {self._scope}"):
+                pass
         follow_calendar(self._store, self._scope.profile, self.now)
 
     def commits(self, job: Job) -> Generator[list[PartitionOutcome]]:

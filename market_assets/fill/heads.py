@@ -232,6 +232,8 @@ def leads_of(states: pl.DataFrame) -> pl.DataFrame:
         symbol, first, last: their opens; a row for each symbol whose first bar is missing.
     """
     is_missing = pl.col("state").is_in(MISSING)
+    if states.filter(is_missing).is_empty():
+        return pl.DataFrame(schema={"symbol": pl.String, "first": TS, "last": TS})
     leading = states.filter((~is_missing).cum_sum().over("symbol") == 0)
     return leading.group_by("symbol", maintain_order=True).agg(
         first=pl.first("ts"), last=pl.last("ts")

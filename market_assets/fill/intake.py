@@ -14,7 +14,7 @@ import polars as pl
 from market_assets.errors import SourceError
 from market_assets.fill.terms import first_of
 from market_assets.market.gaps import runs
-from market_assets.market.timeframes import Window
+from market_assets.market.timeframes import Window, micros_of
 from market_assets.verdicts.clean import Question, Reason, RowRules, clean
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def _add_coverage(answer: Answer, delivery: Delivery, cleaned: Cleaned) -> None:
 
 def _without(remaining: pl.Series, opens: pl.Series) -> pl.Series:
     # On a page's few rows numpy is faster than a polars query.
-    absent, came = remaining.to_physical().to_numpy(), opens.to_physical().to_numpy()
+    absent, came = micros_of(remaining), micros_of(opens)
     if np.array_equal(absent, came):
         return remaining.clear()
     return remaining.filter(pl.Series(~np.isin(absent, came, assume_unique=True)))
@@ -154,8 +154,8 @@ def unexplained(answer: Answer, remaining: pl.Series, quiet_bars: int) -> pl.Ser
         pl.any_horizontal(pl.col("first", "last").is_in(edges)).any()
     ).item()
 
-    opens = remaining.to_physical().to_numpy()
-    firsts, lasts = (silences[edge].to_physical().to_numpy() for edge in ("first", "last"))
+    opens = micros_of(remaining)
+    firsts, lasts = (micros_of(silences[edge]) for edge in ("first", "last"))
     # One before the first silence stands for no silence.
     at = np.searchsorted(firsts, opens, side="right")
     return remaining.filter(pl.Series(opens > np.concatenate(([opens[0] - 1], lasts))[at]))

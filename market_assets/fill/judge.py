@@ -132,7 +132,7 @@ class Judge:
         outside = note_off_calendar(transaction, self._scope, rejects, partitions)
         refused = note_refused(transaction, self._scope, rejects, partitions, answers)
 
-        rows = merged.rows.sort("symbol", "ts")
+        rows = merged.rows
         judgement = self._judged(
             transaction,
             window,
@@ -173,7 +173,7 @@ class Judge:
             self._starts,
             self._genesis,
             findings,
-            answers,
+            [answer for answer in answers if answer.errors or answer.lost],
             refetch=self._refetch,
         )
         judged = Judged(
@@ -340,7 +340,7 @@ class Judge:
         return Merged(
             new=pl.concat([merge.new for merge in merges]),
             revised=pl.concat([merge.revised for merge in merges]),
-            rows=settled.ahead(pl.concat([merge.rows for merge in merges])),
+            rows=settled.ahead(pl.concat([merge.rows for merge in merges])).sort("symbol", "ts"),
             filled=pl.concat([merge.filled for merge in merges]),
         )
 
@@ -356,6 +356,8 @@ class Judge:
             orient="row",
         )
         fallen_back = ranks.filter(pl.col("rank") > 0)
+        if fallen_back.is_empty():
+            return incoming
         if incoming.join(fallen_back, on=["symbol", "source"], how="semi").is_empty():
             return incoming
         around = Window.holding(incoming["ts"])

@@ -73,7 +73,7 @@ class Details:
         starts: The start of each series in the universe.
         genesis: The recorded genesis of each symbol.
         findings: What was found.
-        answers: What the sources gave.
+        answers: Those in which a source says why it has not answered, for a part or all of it.
         refetch: Whether the fill asks also for what is stored.
     """
 

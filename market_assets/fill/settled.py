@@ -183,7 +183,10 @@ class Whole:
     def of(cls, judgement: Judgement, settled: Settled | None, scope: Scope) -> Self:
         """Put both together."""
         counts = state_counts(judgement.states, scope.part())
-        texts = state_texts(judgement.states, scope.cadence)
+        # Of nearly every partition of a backfill there is no other state.
+        is_stored = bool((counts["expected"] == counts[State.STORED]).all())
+        states = judgement.states.clear() if is_stored else judgement.states
+        texts = state_texts(states, scope.cadence)
         early = tally(scope, judgement.early)
         newer = cls(counts, texts, judgement.gaps, judgement.violations, judgement.leads, early, {})
         return newer if settled is None else newer._with(settled)
@@ -215,9 +218,15 @@ class Whole:
 
 def state_counts(states: pl.DataFrame, *by: pl.Expr) -> pl.DataFrame:
     """How many bars of each state each symbol has."""
+    present = states["state"].unique()
     return states.group_by(*by, "symbol").agg(
         expected=pl.len().cast(pl.Int64),
-        **{name: (pl.col("state") == name).sum().cast(pl.Int64) for name in STATES},
+        **{
+            name: (pl.col("state") == name).sum().cast(pl.Int64)
+            if name in present
+            else pl.lit(0, pl.Int64)
+            for name in STATES
+        },
     )
 
 

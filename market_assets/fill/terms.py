@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from market_assets.market.timeframes import Timeframe, Window, from_micros, literal
+from market_assets.market.timeframes import Timeframe, Window, from_micros, literal, micros_of
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -65,4 +65,4 @@ def terms_of(scope: Scope) -> Terms:
 
 def first_of(opens: pl.Series) -> datetime:
     """The first of some instants, which are not none."""
-    return from_micros(int(opens.to_physical()[0]))
+    return from_micros(int(micros_of(opens)[0]))

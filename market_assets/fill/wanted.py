@@ -10,7 +10,7 @@ import polars as pl
 from market_assets.fill.answers import Page
 from market_assets.market.calendars.bounds import CLOSURE
 from market_assets.market.gaps import plan_requests
-from market_assets.market.timeframes import Window, literal
+from market_assets.market.timeframes import Window, literal, micros_of
 from market_assets.plan.repair import resting
 from market_assets.verdicts.evidence import State
 from market_assets.verdicts.ledger import askable
@@ -103,5 +103,5 @@ def pages_of(
 
 def _cut(opens: pl.Series, windows: Sequence[Window]) -> list[pl.Series]:
     """The parts of a sorted series of opens that lie in some windows."""
-    edges = np.searchsorted(opens.to_physical().to_numpy(), [window.micros for window in windows])
+    edges = np.searchsorted(micros_of(opens), [window.micros for window in windows])
     return [opens.slice(int(first), int(after - first)) for first, after in edges]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from market_assets.market.timeframes import Window
+from market_assets.market.timeframes import Window, micros_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -121,7 +121,7 @@ def plan_requests(
     """
     if page_size < 1:
         raise ValueError(f"a page holds at least one bar, not {page_size}")
-    opens = absent.to_physical().to_numpy()
+    opens = micros_of(absent)
     page = page_size * timeframe.micros
     windows: list[Window] = []
     if newest_first:

@@ -5,8 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
+import numpy as np
 import polars as pl
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 class Timeframe(StrEnum):
@@ -60,6 +65,14 @@ def to_micros(instant: datetime) -> int:
     if instant.tzinfo is None:
         raise ValueError(f"{instant} has no time zone; every instant in this package is aware")
     return (instant - EPOCH) // timedelta(microseconds=1)
+
+
+def micros_of(instants: pl.Series) -> NDArray[np.int64]:
+    """Microseconds since 1970 of a TS column without a null.
+
+    It looks at the column's own numbers: `to_physical` is a query, which costs fifty times as much.
+    """
+    return instants.to_numpy().view(np.int64)
 
 
 def from_micros(micros: int) -> datetime:

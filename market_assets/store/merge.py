@@ -26,7 +26,7 @@ class Merged:
     Attributes:
         new: symbol, ts of the rows that were not there before.
         revised: symbol, ts of the rows whose values changed; their old values are in ops.revisions.
-        rows: All rows of the window after the merge: the candle columns.
+        rows: All rows of the window after the merge, sorted by symbol and ts: the candle columns.
         filled: symbol, ts of the rows whose values stayed, and that have extra columns now which
             were null.
     """
@@ -83,7 +83,10 @@ class Merge:
         gone = pl.concat([revised.select(_KEY), filled.select(_KEY)])
         kept = before.join(gone, on=_KEY, how="anti") if len(gone) else before
         keys = revised.select(_KEY).unique(maintain_order=True)
-        rows = [part.select(CANDLE_COLUMNS) for part in (kept, new, changed, filled)]
+        rows = new.select(CANDLE_COLUMNS)
+        if len(kept) or len(gone):
+            parts = [part.select(CANDLE_COLUMNS) for part in (kept, new, changed, filled)]
+            rows = pl.concat(parts).sort(_KEY)
         return cls(
             revised=keys,
             gone=gone,
@@ -91,7 +94,7 @@ class Merge:
             result=Merged(
                 new=new.select(_KEY),
                 revised=keys,
-                rows=pl.concat(rows),
+                rows=rows,
                 filled=filled.select(_KEY),
             ),
         )

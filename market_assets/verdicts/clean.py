@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from market_assets.market.columns import NOTHING_DROPPED, OHLCV, PRICES, extras_in, sound
-from market_assets.market.timeframes import TS
+from market_assets.market.timeframes import TS, micros_of
 from market_assets.sources.contract import Unread
 
 if TYPE_CHECKING:
@@ -211,7 +211,7 @@ def _flawless(answer: pl.DataFrame, question: Question, rules: RowRules) -> bool
         or answer["ts"].null_count()
     ):
         return False
-    opens, grid = answer["ts"].to_physical().to_numpy(), bars["ts"].to_physical().to_numpy()
+    opens, grid = micros_of(answer["ts"]), micros_of(bars["ts"])
     start, end = question.window.micros
     places = np.searchsorted(grid, opens)
     if (

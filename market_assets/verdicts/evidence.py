@@ -88,6 +88,14 @@ def classify(
     Returns:
         symbol, ts, state in the order of `bars`.
     """
+    quiet, settled = quiet_stretches(coverage), ledger.filter(pl.col("status") != State.OPEN)
+    if present.is_empty() and quiet.is_empty() and settled.is_empty():
+        # Nothing is known of any bar, as in a first backfill.
+        state = (
+            pl.when("halted").then(pl.lit(State.HALTED.value)).otherwise(pl.lit(State.OPEN.value))
+        )
+        return bars.select("symbol", "ts", state=state)
+
     framed = bars.join(
         present.select("symbol", "ts", stored=pl.lit(value=True)),
         on=["symbol", "ts"],
@@ -99,8 +107,7 @@ def classify(
         framed = framed.unique(maintain_order=True)
     if framed["stored"].all():
         return framed.select("symbol", "ts", state=pl.lit(State.STORED.value))
-    framed = within(framed, quiet_stretches(coverage))
-    settled = ledger.filter(pl.col("status") != State.OPEN)
+    framed = within(framed, quiet)
     framed = within(framed, as_stretches(settled, "status"))
     # A silence is measured in bars of the calendar, so that a weekend within it does not count.
     silent = pl.col("covered").fill_null(value=False) & ~pl.col("stored") & ~pl.col("halted")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import time
 import uuid
+from contextlib import suppress
 from dataclasses import asdict, dataclass
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Self
 
 from market_assets.market.datasets import Dataset
@@ -99,7 +101,7 @@ class Job:
     ) -> None:
         self._store = store
         self._id = uuid.uuid4().hex
-        dataset = target.dataset
+        dataset = self._dataset = target.dataset
         self._candles = Dataset.candles(dataset.owner, dataset.timeframe)
         self._window = hull(target.partitions)
         self._row: dict[str, object] = {
@@ -127,6 +129,7 @@ class Job:
         self._faults: dict[str, Sequence[str]] = {}
         self._refused: dict[tuple[str, str], dict[str, Any]] = {}
         self._gaps_before = self._gaps_after = 0
+        self._reported: SimpleQueue[Mapping[str, datetime | None]] = SimpleQueue()
         self.missing_before: dict[str, dict[str, int]] = {}
 
     def __enter__(self) -> Self:
@@ -188,6 +191,14 @@ class Job:
                 self._faults[outcome.partition.key] = outcome.faults
         self._update(transaction)
 
+    def note_reported(self, versions: Mapping[str, datetime | None]) -> None:
+        """Record with the next commit which versions of partitions were reported.
+
+        It may be called while another thread commits. A process that is killed before has reported
+        what it has not recorded, and it is reported again.
+        """
+        self._reported.put(versions)
+
     def _add_refused(self, row: Mapping[str, Any]) -> None:
         """Add refused rows to those of the same source and reason.
 
@@ -211,10 +222,19 @@ class Job:
         return self._by_symbol.setdefault(symbol, dict.fromkeys(BY_SYMBOL, 0))
 
     def _update(self, transaction: Transaction) -> None:
+        self._put_reported(transaction)
         self._gaps_after = self._gaps(transaction)
         transaction.jobs.update(
             self._id, progress=self._progress(), status=self._status, detail=self._detail()
         )
+
+    def _put_reported(self, transaction: Transaction) -> None:
+        versions: dict[str, datetime | None] = {}
+        with suppress(Empty):
+            while True:
+                versions |= self._reported.get_nowait()
+        if versions:
+            transaction.partitions.put_reported(self._dataset, versions)
 
     def _gaps(self, view: Snapshot) -> int:
         return view.gaps.count(self._candles, self._window, MISSING)

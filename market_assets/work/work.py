@@ -14,6 +14,7 @@ from market_assets.work.job import Job, Target
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
+    from datetime import datetime
 
     from market_assets.sources.contract import Source
     from market_assets.store import Store
@@ -61,6 +62,15 @@ class Work(ABC):
     def audit(self) -> Mapping[str, object]:
         """The work so far, as its row of `ops.jobs` says it; empty where nothing was due."""
         return {} if self._job is None else self._job.record
+
+    def note_reported(self, versions: Mapping[str, datetime | None]) -> None:
+        """Record which versions of partitions were reported: with the next commit, or at the end.
+
+        Args:
+            versions: By partition key, aware UTC; None where the partition has none.
+        """
+        if self._job is not None:
+            self._job.note_reported(versions)
 
     @property
     def sources(self) -> Mapping[str, Source]:

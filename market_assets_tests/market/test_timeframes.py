@@ -10,7 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from market_assets.market.timeframes import TS, Timeframe, Window, from_micros, to_micros
+from market_assets.market.timeframes import (
+    TS,
+    Timeframe,
+    Window,
+    from_micros,
+    micros_of,
+    to_micros,
+)
 
 NOON = datetime(2025, 3, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -25,6 +32,14 @@ def test_below_a_day_a_timeframe_is_intraday():
 @given(st.integers(-(10**15), 4 * 10**15))
 def test_an_instant_is_its_microseconds_and_back(micros: int):
     assert to_micros(from_micros(micros)) == micros
+
+
+def test_a_column_is_its_microseconds_whole_or_cut_and_also_without_a_row():
+    column = pl.Series([NOON.replace(tzinfo=None), (NOON + HOUR).replace(tzinfo=None)], dtype=TS)
+    expected = [to_micros(NOON), to_micros(NOON + HOUR)]
+    assert micros_of(column).tolist() == expected
+    assert micros_of(pl.concat([column, column], rechunk=False)[1:3]).tolist() == expected[::-1]
+    assert micros_of(column.clear()).tolist() == []
 
 
 def test_an_instant_without_a_zone_is_refused():

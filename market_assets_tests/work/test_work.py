@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from datetime import UTC, datetime
 
 import pytest
@@ -36,6 +37,25 @@ def test_a_derivation_is_a_job(market):
     assert json.loads(done["detail"])["rows"]["new"] == 48
     assert empty["status"] == "INCOMPLETE"
     assert list(json.loads(empty["detail"])["failures"]) == ["2025-03-05"]
+
+
+def test_what_was_reported_is_recorded_with_the_next_commit_and_at_the_end(market, monkeypatch):
+    monkeypatch.setattr("market_assets.enrich.derive.Derive.batch_bars", 1440)
+    crypto = market()
+    crypto.fill(days("2025-03-03", "2025-03-06"))
+    derive = Derive(crypto.store, crypto.scope(H1), days("2025-03-03", "2025-03-06"))
+
+    def reported() -> list[bool]:
+        with crypto.store.reading("looking") as view:
+            standing = view.partitions.standing(derive.dataset)
+        return (standing["reported_at"] == standing["changed_at"]).fill_null(value=False).to_list()
+
+    with closing(derive.batches()) as batches:
+        for (outcome,) in batches:
+            version = datetime.fromisoformat(outcome.version)
+            derive.note_reported({outcome.partition.key: version})
+            assert not reported()[-1]
+    assert reported() == [True] * 3
 
 
 def test_a_derivation_that_is_closed_early_keeps_what_it_has_committed(market, monkeypatch):

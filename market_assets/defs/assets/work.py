@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from market_assets.defs.events import Reporter, reported_in
+from market_assets.defs.events import Reporter
 from market_assets.defs.internals.adapter import NO_VALUE
+from market_assets.defs.internals.collection import rare_collection
 from market_assets.defs.keys import dataset_key, run_of
 from market_assets.defs.pictures import Pictures
 from market_assets.market.partitions import Partition
@@ -85,9 +86,9 @@ def reported(
         checks,
         due=len(work.partitions),
         pictures=pictures,
-        noted=reported_in(store, work.dataset),
+        noted=work.note_reported,
     )
-    with closing(work.batches()) as batches:
+    with rare_collection(), closing(work.batches()) as batches:
         for batch in batches:
             yield from reporter.report(batch)
     yield from reporter.close(list(context.partition_keys), work.audit)

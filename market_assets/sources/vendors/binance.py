@@ -282,7 +282,8 @@ def parse_klines(body: bytes) -> pl.DataFrame:
         "taker_buy_volume": [row.taker_buy_volume for row in rows],
     }
     page = pl.DataFrame(columns, schema=_RAW_SCHEMA)
-    page = page.drop(name for name in EXTRA_PLACES if page[name].null_count() == len(page))
+    if nothing_of := [name for name in EXTRA_PLACES if page[name].null_count() == len(page)]:
+        page = page.drop(nothing_of)
     stamps = page["ts"].to_numpy()
     if len(stamps) and stamps.min() >= 10**11 and stamps.max() < 10**14:
         # Milliseconds, as always over REST: the product saves a third of a page's time against a

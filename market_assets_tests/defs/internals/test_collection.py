@@ -6,7 +6,7 @@ import gc
 import subprocess
 import sys
 
-from market_assets.defs.internals.collection import without_collection
+from market_assets.defs.internals.collection import rare_collection, without_collection
 
 
 def test_no_garbage_is_searched_for_in_the_block_and_its_objects_are_left_alone_after():
@@ -29,6 +29,14 @@ def test_a_search_that_is_off_stays_off():
     finally:
         gc.unfreeze()
         gc.enable()
+
+
+def test_garbage_is_searched_for_seldom_in_a_block_and_as_usual_after_it():
+    usual = gc.get_threshold()
+    with rare_collection():
+        assert gc.isenabled()
+        assert all(rare > often for rare, often in zip(gc.get_threshold(), usual, strict=True))
+    assert gc.get_threshold() == usual
 
 
 def test_the_definitions_are_imported_without_what_only_runs_need():

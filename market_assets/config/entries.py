@@ -34,7 +34,7 @@ from market_assets.config.settings import (
 )
 from market_assets.config.values import Day, Model, empty_if_none, text
 from market_assets.config.yaml_file import Document, Place, add_faults, nearest
-from market_assets.market.calendars.sessions import calendar_names
+from market_assets.market.calendars.sessions import calendar_names, has_calendar
 from market_assets.words import hint, listed
 
 if TYPE_CHECKING:
@@ -45,9 +45,9 @@ def _known_calendar(name: str) -> str:
     if name in PRESETS.values():
         return name
     # The calendar libraries take a second to import: only a file that goes beyond the presets pays
-    # for it.
-    names = calendar_names()
-    if name not in names:
+    # for it, and only once.
+    if not has_calendar(name):
+        names = calendar_names()
         raise ValueError(
             f"{name} is no calendar{hint(name, names)} "
             "Any name of exchange_calendars or pandas_market_calendars will do; "

@@ -6,7 +6,7 @@ calendar needs them.
 
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from functools import cache
 from zoneinfo import ZoneInfo
 
@@ -22,6 +22,7 @@ from market_assets.market.calendars import cme
 from market_assets.market.calendars.changes import changed
 from market_assets.market.calendars.corrections import CORRECTIONS
 from market_assets.market.calendars.forex import ForexCalendar
+from market_assets.market.calendars.halts import halts_of
 from market_assets.market.calendars.schedules import FIRST_DAY, Schedule
 from market_assets.market.timeframes import TS, Window
 
@@ -37,28 +38,6 @@ _MEANT = {"NYMEX": "CMEGlobex_EnergyAndMetals", "COMEX": "CMEGlobex_EnergyAndMet
 exchange_calendars has one calendar for all of the CME under these names, without its daily halt.
 """
 
-_NEW_YORK = ZoneInfo("America/New_York")
-
-_US_EQUITIES = frozenset({"XNYS", "NYSE", "IEX"})
-"""The libraries' names of the stock exchanges that a market-wide circuit breaker stops."""
-
-_STOPPED_TOO = frozenset({"CME Globex Equities", "CME_Equity"})
-"""The futures on their indices, which the CME halts with them."""
-
-_CIRCUIT_BREAKERS = tuple(
-    Window(start, start + timedelta(minutes=15))
-    for start in (
-        datetime(2020, 3, 9, 9, 34, 13, tzinfo=_NEW_YORK),
-        datetime(2020, 3, 12, 9, 35, 44, tzinfo=_NEW_YORK),
-        datetime(2020, 3, 16, 9, 30, 1, tzinfo=_NEW_YORK),
-        datetime(2020, 3, 18, 12, 56, 17, tzinfo=_NEW_YORK),
-    )
-)
-"""The level 1 halts of US equities since the breakers were set at 7 % in 2013.
-
-NYSE Rule 7.12: fifteen minutes each.
-"""
-
 
 @cache
 def names() -> frozenset[str]:
@@ -68,6 +47,11 @@ def names() -> frozenset[str]:
         | _exchange_calendar_names()
         | frozenset(pandas_market_calendars.get_calendar_names())
     )
+
+
+def last_day() -> date:
+    """The last day that the libraries look at: a year after the one on which they were loaded."""
+    return GLOBAL_DEFAULT_END.date()  # type: ignore[no-any-return]
 
 
 def schedule(name: str) -> Schedule:
@@ -144,10 +128,9 @@ def _schedule(name: str, zone: ZoneInfo, spans: pl.DataFrame, first: date, last:
         first + timedelta(days=-first.weekday() % 7), last - timedelta(days=last.weekday())
     )
     corrections = CORRECTIONS.get(name, ())
-    halts = _CIRCUIT_BREAKERS if name in _US_EQUITIES | _STOPPED_TOO else ()
     # A newer release may have closed a day that is shortened here.
     corrected = changed(name, spans, corrections, zone, strict=False)
-    return Schedule(zone, corrected, known_window, halts, corrections, spans)
+    return Schedule(zone, corrected, known_window, halts_of(name), corrections, spans, name)
 
 
 def _sessions(hours: pd.DataFrame, opens: str, closes: str) -> pl.DataFrame:

@@ -35,6 +35,7 @@ class Schedule:
         halts: Stretches in which the whole market stood still although its session was on.
         changes: What of this differs from the libraries, and why.
         uncorrected: The spans without these changes; None where there are none.
+        calendar: The name that its library gives the calendar; empty where it is of none.
     """
 
     zone: ZoneInfo
@@ -43,6 +44,7 @@ class Schedule:
     halts: tuple[Window, ...] = ()
     changes: tuple[Change, ...] = ()
     uncorrected: pl.DataFrame | None = None
+    calendar: str = ""
 
 
 def always_open() -> Schedule:

@@ -1,11 +1,15 @@
 """Session calendars by name: when a market trades, and so which candles can and must exist.
 
 The dates and hours come from exchange_calendars, pandas_market_calendars and this package's own
-corrections (`libraries.py`); what is computed from them here is polars alone.
+corrections (`libraries.py`), or from the files that hold what these have said (`hours_file.py`).
+What is computed from them here is polars alone.
 """
 
 from __future__ import annotations
 
+import os
+import sys
+from contextlib import suppress
 from datetime import timedelta
 from difflib import get_close_matches
 from functools import cache
@@ -13,20 +17,24 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from market_assets.errors import CalendarError
+from market_assets.errors import CalendarError, StoreError
+from market_assets.home import HOME_VARIABLE, home
 from market_assets.imports import late_imports
 from market_assets.market.calendars.changes import changed, reasons_for
 from market_assets.market.calendars.schedules import always_open
+from market_assets.market.clock import machine
 from market_assets.market.timeframes import TS, Timeframe, Window, literal
 
 with late_imports():
-    from market_assets.market.calendars import libraries
+    from market_assets.market.calendars import hours_file, libraries
 
 if TYPE_CHECKING:
     from datetime import date, datetime
+    from pathlib import Path
     from zoneinfo import ZoneInfo
 
     from market_assets.market.calendars.changes import Change
+    from market_assets.market.calendars.schedules import Schedule
 
 ALWAYS_OPEN = "24/7"
 
@@ -260,13 +268,7 @@ def load_calendar(name: str, changes: tuple[Change, ...] = ()) -> SessionCalenda
         CalendarError: No calendar has that name, and the message offers the closest ones; or a
             change cannot be made.
     """
-    if name == ALWAYS_OPEN:
-        schedule = always_open()
-    else:
-        # Its import takes 0.6 s, which a 24/7 market need not wait.
-        if name not in libraries.names():
-            raise CalendarError(f"there is no calendar {name!r}; {_closest(name)}")
-        schedule = libraries.schedule(name)
+    schedule = always_open() if name == ALWAYS_OPEN else _schedule(name)
     return SessionCalendar(
         name,
         schedule.zone,
@@ -284,6 +286,60 @@ def calendar_names() -> list[str]:
     The first call imports both calendar libraries (0.6 s).
     """
     return sorted(libraries.names())
+
+
+def has_calendar(name: str) -> bool:
+    """Whether `load_calendar` takes a name.
+
+    It imports the calendar libraries only for one whose hours the home folder does not have.
+    """
+    return name == ALWAYS_OPEN or _filed(name) is not None or name in libraries.names()
+
+
+@cache
+def _schedule(name: str) -> Schedule:
+    """The hours of a calendar: those of its file, or else those of the libraries, with a file."""
+    schedule = _filed(name)
+    if schedule is not None:
+        return schedule
+    if name not in libraries.names():
+        raise CalendarError(f"there is no calendar {name!r}; {_closest(name)}")
+    schedule = libraries.schedule(name)
+    folder = _folder()
+    if folder is not None and _is_first():
+        # Whoever may only read it, or has no room, works them out again.
+        with suppress(OSError):
+            hours_file.write_hours(folder, name, schedule, libraries.last_day())
+    return schedule
+
+
+@cache
+def _filed(name: str) -> Schedule | None:
+    """The hours of a calendar as the home folder has them, if it has."""
+    folder = _folder()
+    if folder is None or not _is_first():
+        return None
+    return hours_file.read_hours(folder, name, machine().astimezone().date())
+
+
+def _folder() -> Path | None:
+    """The folder of such files; None where no home is, and none is made to hold them."""
+    with suppress(StoreError):
+        folder = home()
+        if os.environ.get(HOME_VARIABLE) or (folder / "market.duckdb").exists():
+            return folder / "calendars"
+    return None
+
+
+@cache
+def _is_first() -> bool:
+    """Whether we are the first in this process to load the libraries.
+
+    Then they are what is installed. Somebody else may have loaded them before another release was
+    installed, or may have given them calendars of their own.
+    """
+    hours_file.installed()
+    return not sys.modules.keys() & set(hours_file.LIBRARIES)
 
 
 def _closest(name: str) -> str:

@@ -7,6 +7,7 @@ of its name in `commands`; what several of them share stands beside this file.
 from __future__ import annotations
 
 import copy
+import gc
 import logging
 import os
 import sys
@@ -29,6 +30,12 @@ from market_assets.private import keep_private
 _EVERYWHERE = {"home": HOME_VARIABLE, "universe": UNIVERSE_VARIABLE}
 """The options that stand before a command or after it, and what else sets the same."""
 
+
+_SEARCH_AFTER = 50_000
+"""How many more objects there are when Python looks for garbage: 700 is usual.
+
+A command imports 100,000 that stay, and Python would look through them again and again.
+"""
 
 COMMANDS = (
     "up",
@@ -194,11 +201,15 @@ def main() -> NoReturn:
     logger.propagate = False
     logger.setLevel(logging.INFO)
     keep_private()
+    gc.set_threshold(_SEARCH_AFTER)
     try:
         app()
     except Exception as error:  # noqa: BLE001 - nobody is to see a trace; it is kept
         _tell(error)
         sys.exit(1)
+    finally:
+        # A process that ends looks three times for garbage.
+        gc.freeze()
     sys.exit(0)
 
 

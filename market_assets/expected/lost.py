@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 import polars as pl
 
 from market_assets.expected.stored import bars_in
+from market_assets.imports import late_imports
 from market_assets.market.partitions import Partition, hull
 from market_assets.market.timeframes import Window
+
+with late_imports():
+    import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -9,13 +9,16 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import numpy as np
 import polars as pl
 
 from market_assets.expected.floors import above, floor_of
 from market_assets.expected.series import belongs, calendar_of, series_of
+from market_assets.imports import late_imports
 from market_assets.market.partitions import partition_key, partitions_in
 from market_assets.market.timeframes import TS, Window, literal
+
+with late_imports():
+    import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence

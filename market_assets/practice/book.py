@@ -11,14 +11,17 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import polars as pl
 from pydantic import BaseModel, ByteSize, ConfigDict, Field, PositiveInt
 
+from market_assets.imports import late_imports
 from market_assets.market.timeframes import Timeframe, Window, from_micros, to_micros
 from market_assets.practice.faults import Fault
 from market_assets.practice.quotas import Quota
 from market_assets.practice.simulate import Instrument, KindName, Simulation
+
+with late_imports():
+    import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
 from pydantic import (
     AwareDatetime,
     BaseModel,
@@ -22,8 +21,12 @@ from pydantic import (
     model_validator,
 )
 
+from market_assets.imports import late_imports
 from market_assets.market.timeframes import to_micros
 from market_assets.practice.simulate import noise, seeded
+
+with late_imports():
+    import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -14,12 +14,15 @@ from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Literal
 
-import numpy as np
 import polars as pl
 from pydantic import AwareDatetime, BaseModel, ConfigDict, PositiveFloat
 
+from market_assets.imports import late_imports
 from market_assets.market.calendars.sessions import load_calendar
 from market_assets.market.timeframes import Timeframe, Window, from_micros, to_micros
+
+with late_imports():
+    import numpy as np
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -10,20 +10,23 @@ import polars as pl
 
 from market_assets.config.load import load_universe
 from market_assets.config.universe import Universe
-from market_assets.enrich.returns.align import wide as matrix
-from market_assets.enrich.returns.returns import markets_cadence
 from market_assets.errors import ReadError
 from market_assets.expected.scope import scope_of
 from market_assets.expected.series import base_of, calendar_of
 from market_assets.home import home as home_folder
+from market_assets.imports import late_imports
 from market_assets.market.clock import present
 from market_assets.market.datasets import Dataset, Family
 from market_assets.market.timeframes import Timeframe, Window, literal, midnight
-from market_assets.reports.adjusted import adjusted_candles
-from market_assets.reports.archive import with_archived
 from market_assets.store import Store
-from market_assets.verdicts.trust import quality_of
 from market_assets.words import hint, listed
+
+with late_imports():
+    from market_assets.enrich.returns.align import wide as matrix
+    from market_assets.enrich.returns.returns import markets_cadence
+    from market_assets.reports.adjusted import adjusted_candles
+    from market_assets.reports.archive import with_archived
+    from market_assets.verdicts.trust import quality_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

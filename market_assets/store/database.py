@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
+import re
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -11,6 +11,7 @@ import polars as pl
 
 from market_assets.market.timeframes import TS
 from market_assets.store.engine import narrow
+from market_assets.store.literals import written_out
 from market_assets.store.schema import CANDLE_COLUMNS
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class Database:
     def __init__(self, connection: duckdb.DuckDBPyConnection, now: datetime | None = None) -> None:
         self.connection = connection
         self._now = now and naive(now)
+        self._lent: dict[str, pl.DataFrame] = {}
 
     @property
     def now(self) -> datetime:
@@ -52,7 +54,8 @@ class Database:
         self, sql: str, parameters: Sequence[object] | Mapping[str, object] | None = None
     ) -> duckdb.DuckDBPyConnection:
         """Run a statement."""
-        return self.connection.execute(sql, parameters)
+        self._offer(sql)
+        return self.connection.execute(written_out(sql, parameters) if parameters else sql)
 
     def has(self, schema: str, table: str) -> bool:
         """Whether there is such a table; a copy that an earlier version has left may lack one."""
@@ -65,23 +68,29 @@ class Database:
 
     def frame(self, sql: str, *parameters: object, **named: object) -> pl.DataFrame:
         """The rows of a query; their times are UTC without a zone."""
-        # Not `sql`: with parameters it first makes Python values of the whole result, which is
-        # forty times slower.
-        with warnings.catch_warnings():
-            # DuckDB 2 advises `sql`.
-            warnings.filterwarnings("ignore", message="Arrow output", category=UserWarning)
-            result = pl.from_arrow(
-                self.connection.execute(sql, named or list(parameters)).to_arrow_table()
-            )
-        return result if isinstance(result, pl.DataFrame) else result.to_frame()
+        # A relation streams to polars by itself, where a result of `execute` needs pyarrow. With
+        # parameters it would first make Python values of all of it.
+        self._offer(sql)
+        return pl.DataFrame(self.connection.sql(written_out(sql, named or parameters)))
 
     @contextmanager
     def lent(self, name: str, frame: pl.DataFrame) -> Iterator[None]:
-        """Let statements read a frame as a table of that name."""
-        self.connection.register(name, frame.to_arrow())
+        """Let statements of this object read a frame as a table of that name, once in each."""
+        self._lent[name] = frame
         yield
         # Not after a failed statement: the connection is closed then, and its error is what counts.
+        del self._lent[name]
         self.connection.unregister(name)
+
+    def _offer(self, sql: str) -> None:
+        """Give DuckDB the frames that a statement reads.
+
+        A stream can be read once. For what can be read again, such as a table of pyarrow, DuckDB
+        imports pyarrow.dataset and pandas, and takes two to four times as long with a few rows.
+        """
+        for name, frame in self._lent.items():
+            if re.search(rf"\b{name}\b", sql):
+                self.connection.register(name, frame.__arrow_c_stream__(None))
 
     def insert(
         self, table: str, rows: pl.DataFrame, columns: Sequence[str] = CANDLE_COLUMNS
@@ -93,7 +102,7 @@ class Database:
             narrow(self.connection)
         with self.lent("rows", rows):
             names = ", ".join(columns)
-            self.connection.execute(f"INSERT INTO {table} ({names}) SELECT {names} FROM rows")
+            self.execute(f"INSERT INTO {table} ({names}) SELECT {names} FROM rows")
 
     def replace(self, table: str, before: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
         """Replace rows of a table, and leave those that stay the same untouched.
@@ -121,7 +130,7 @@ class Database:
         if keys.is_empty():
             return
         with self.lent("keys", keys):
-            self.connection.execute(
+            self.execute(
                 f"DELETE FROM {table} t USING keys k WHERE t.symbol = k.symbol AND t.ts = k.ts"
             )
 

@@ -12,6 +12,7 @@ import polars as pl
 from market_assets.market.timeframes import Timeframe
 from market_assets.store.answers import COVERAGE_COLUMNS, merge_coverage
 from market_assets.store.database import naive
+from market_assets.store.literals import literal, written_out
 from market_assets.store.schema import identifier, text_literal
 
 if TYPE_CHECKING:
@@ -180,19 +181,19 @@ def _prune(
     *,
     dry_run: bool,
 ) -> Pruned:
+    old_rows = written_out(old_rows, limits)
     ((rows, every),) = connection.execute(
-        f"SELECT (SELECT count(*) FROM ({old_rows})), (SELECT count(*) FROM ops.{table})", limits
+        f"SELECT (SELECT count(*) FROM ({old_rows})), (SELECT count(*) FROM ops.{table})"
     ).fetchall()
     size = round(bytes_of(connection, f"ops.{table}") * rows / every) if rows else 0
     if rows and not dry_run:
-        connection.execute(f"DELETE FROM ops.{table} WHERE rowid IN ({old_rows})", limits)
+        connection.execute(f"DELETE FROM ops.{table} WHERE rowid IN ({old_rows})")
     return Pruned(table, rows, size)
 
 
 def _merge_all(connection: duckdb.DuckDBPyConnection, *, dry_run: bool) -> Pruned:
     """Merge the coverage of all series, which releases before this one wrote a row per answer."""
-    table = pl.from_arrow(connection.execute("SELECT * FROM ops.coverage").to_arrow_table())
-    rows = table if isinstance(table, pl.DataFrame) else table.to_frame()
+    rows = pl.DataFrame(connection.sql("SELECT * FROM ops.coverage"))
     if rows.is_empty():
         return Pruned("coverage", 0, 0)
 
@@ -209,7 +210,7 @@ def _merge_all(connection: duckdb.DuckDBPyConnection, *, dry_run: bool) -> Prune
     size = round(bytes_of(connection, "ops.coverage") * fewer / len(rows))
     if fewer and not dry_run:
         connection.execute("DELETE FROM ops.coverage")
-        connection.register("merged_coverage", merged.to_arrow())
+        connection.register("merged_coverage", merged.__arrow_c_stream__(None))
         connection.execute("INSERT INTO ops.coverage BY NAME SELECT * FROM merged_coverage")
         connection.unregister("merged_coverage")
     return Pruned("coverage", fewer, size)
@@ -257,15 +258,14 @@ def _deleted_bytes(connection: duckdb.DuckDBPyConnection, table: str) -> int:
         f"""
         SELECT (
             SELECT sum(count)
-            FROM pragma_storage_info(?)
+            FROM pragma_storage_info({literal(table)})
             WHERE column_id = 0 AND segment_type NOT IN ('VALIDITY')
         ),
         (
             SELECT count(*)
             FROM {table}
         )
-        """,
-        [table],
+        """
     ).fetchall()
     if not written or written <= rows:
         return 0
@@ -276,13 +276,12 @@ def _deleted_bytes(connection: duckdb.DuckDBPyConnection, table: str) -> int:
 def bytes_of(connection: duckdb.DuckDBPyConnection, table: str) -> int:
     """How long the blocks are that a table lies in; small ones share a block with others."""
     ((size,),) = connection.execute(
-        """
+        f"""
         SELECT count(DISTINCT s.block_id) * any_value(d.block_size)
         FROM pragma_database_size() d
-        LEFT JOIN pragma_storage_info(?) s ON s.persistent AND s.block_id >= 0
+        LEFT JOIN pragma_storage_info({literal(table)}) s ON s.persistent AND s.block_id >= 0
         WHERE d.database_name = current_database()
-        """,
-        [table],
+        """
     ).fetchall()
     return int(size or 0)
 

@@ -14,6 +14,7 @@ import duckdb
 from market_assets.errors import StoreError, first_line
 from market_assets.store.database import naive
 from market_assets.store.engine import close_file
+from market_assets.store.literals import written_out
 from market_assets.store.schema import MIGRATIONS, VERSION, add_extras
 from market_assets.store.tables.completeness import candle_tables, renew_completeness_view
 
@@ -110,16 +111,14 @@ class Upgrader:
         ).fetchall()
         store_id, commits, committed_at = rows[0] if rows else (None, None, None)
         connection.execute("DELETE FROM ops.store")
-        connection.execute(
-            "INSERT INTO ops.store VALUES (?, ?, ?, ?, ?)",
-            [
-                VERSION,
-                naive(self._clock()),
-                store_id or uuid.uuid4().hex,
-                commits or 0,
-                committed_at,
-            ],
+        store = (
+            VERSION,
+            naive(self._clock()),
+            store_id or uuid.uuid4().hex,
+            commits or 0,
+            committed_at,
         )
+        connection.execute(written_out("INSERT INTO ops.store VALUES (?, ?, ?, ?, ?)", store))
         connection.commit()
 
     @contextmanager

@@ -11,14 +11,17 @@ from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import polars as pl
 
 from market_assets.config.settings import Severity
+from market_assets.imports import late_imports
 from market_assets.market.instants import to_minute
 from market_assets.market.timeframes import TS, Timeframe
 from market_assets.verdicts.pair import Kind
 from market_assets.verdicts.verdicts import SAMPLE, Verdict
+
+with late_imports():
+    import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

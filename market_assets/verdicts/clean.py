@@ -6,12 +6,15 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-import numpy as np
 import polars as pl
 
+from market_assets.imports import late_imports
 from market_assets.market.columns import NOTHING_DROPPED, OHLCV, PRICES, extras_in, sound
 from market_assets.market.timeframes import TS, micros_of
 from market_assets.sources.contract import Unread
+
+with late_imports():
+    import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

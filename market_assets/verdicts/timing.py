@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from market_assets.imports import late_imports
 from market_assets.market.instants import to_minute
 from market_assets.market.timeframes import from_micros
 from market_assets.verdicts.pair import Disagreement, Kind, Pair
+
+with late_imports():
+    import numpy as np
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 import polars as pl
 
+from market_assets.imports import late_imports
 from market_assets.market.timeframes import Timeframe
 from market_assets.verdicts.pair import SHOWN, Disagreement, Kind, Pair
+
+with late_imports():
+    import numpy as np
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

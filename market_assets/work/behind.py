@@ -10,10 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-
+from market_assets.imports import late_imports
 from market_assets.market.partitions import Cadence, Partition
 from market_assets.market.timeframes import from_micros, to_micros
+
+with late_imports():
+    import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
     from market_assets.market.datasets import Dataset
 
-NEVER = int(np.iinfo(np.int64).min)
+NEVER = -(2**63)
 """The version of a partition that was never made, older than any other."""
 
 

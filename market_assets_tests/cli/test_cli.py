@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from market_assets_tests.support.shell import Shell
+    from market_assets_tests.support.shell import Done, Shell
 
 
 @pytest.mark.parametrize(
@@ -61,6 +61,75 @@ def test_what_is_no_work_comes_without_loading_what_only_the_work_needs(
     *shown, loaded = done.stdout.splitlines()
     assert words in "\n".join([*shown, done.stderr])
     assert loaded.split() == [str(modules)]
+
+
+LOADED = (
+    "import sys; sys.argv = ['market-assets', *sys.argv[1:]]\n"
+    "from market_assets.cli import main\n"
+    "try: main()\n"
+    "finally: print('\\n', *sorted({modules} & set(sys.modules)))"
+)
+
+DEAR = {
+    "PIL",
+    "alembic",
+    "asyncio",
+    "dagster",
+    "exchange_calendars",
+    "httpx",
+    "numpy",
+    "pandas",
+    "pandas_market_calendars",
+    "pyarrow",
+    "sqlalchemy",
+    "websockets",
+}
+"""What takes more time to import than most commands have for all that they do."""
+
+
+@pytest.mark.parametrize(
+    ("command", "needed"),
+    [
+        ("validate", set()),
+        ("status", set()),
+        ("gaps", set()),
+        ("list equity", set()),
+        ("tail -n 3", set()),
+        ("jobs", set()),
+        ("genesis", set()),
+        ("alerts", {"numpy"}),
+        ("usage", {"alembic", "asyncio", "dagster", "sqlalchemy"}),
+        ("prune --dry-run", {"alembic", "asyncio", "dagster", "sqlalchemy"}),
+    ],
+)
+def test_a_command_that_reads_loads_no_dear_library_that_it_does_not_need(
+    holed: tuple[Shell, Done], command: str, needed: set[str]
+) -> None:
+    shell, _ = holed
+    # The hours of New York are in a file of the home from the second command on at the latest.
+    shell.process("status")
+    done = subprocess.run(
+        [sys.executable, "-c", LOADED.format(modules=DEAR), *command.split()],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=shell.environment,
+    )
+    assert done.returncode in {0, 3}, done.stderr
+    assert set(done.stdout.splitlines()[-1].split()) <= needed
+
+
+def test_a_command_looks_for_garbage_seldom_and_not_at_its_end() -> None:
+    code = (
+        "import atexit, gc\n"
+        "atexit.register(lambda: print(gc.get_threshold()[0], gc.get_freeze_count() > 10_000))\n"
+        "from market_assets.cli import main\n"
+        "main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "--version"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "50000 True"
 
 
 def test_every_command_is_listed_with_what_it_does(shell: Shell) -> None:

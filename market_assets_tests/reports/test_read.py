@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -225,6 +226,24 @@ def test_reading_needs_no_dagster_and_importing_the_package_no_polars():
         "assert 'dagster' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_reading_candles_loads_no_dear_library(universe, tmp_path):
+    dear = {"asyncio", "httpx", "numpy", "pandas", "pyarrow", "rich", "sqlalchemy", "typer"}
+    code = (
+        "import sys, market_assets;"
+        "market_assets.read('stocks', 'candles_5m');"
+        f"print(*{dear} & set(sys.modules))"
+    )
+    environment = {
+        **os.environ,
+        "MARKET_ASSETS_UNIVERSE": str(universe.path),
+        "MARKET_ASSETS_HOME": str(tmp_path / "home"),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
+    )
+    assert done.stdout.split() == []
 
 
 def test_nothing_read_as_of_an_instant_changes_when_more_is_stored(read, universe, store, clock):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 import logging
@@ -122,6 +123,7 @@ def in_this_process(arguments: Sequence[str], environment: Mapping[str, str]) ->
     Its streams, environment and loggers are like those of a new process.
     """
     out, err = io.StringIO(), io.StringIO()
+    thresholds = gc.get_threshold()
     with (
         patch.object(sys, "argv", ["market-assets", *arguments]),
         patch.dict(os.environ, environment, clear=True),
@@ -134,6 +136,9 @@ def in_this_process(arguments: Sequence[str], environment: Mapping[str, str]) ->
 
         with pytest.raises(SystemExit) as ended:
             main()
+    # This process goes on, and its garbage is looked for as before.
+    gc.unfreeze()
+    gc.set_threshold(*thresholds)
     return Done(ended.value.code, out.getvalue(), err.getvalue())
 
 

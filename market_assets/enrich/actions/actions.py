@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -15,12 +14,16 @@ from market_assets.config.research import Basis
 from market_assets.enrich.actions.adjust import STALE, adjustments
 from market_assets.errors import CalendarError, SourceError, error_words, trace_words
 from market_assets.expected.series import calendar_of, prepare
+from market_assets.imports import late_imports
 from market_assets.market.datasets import Dataset, Family
 from market_assets.market.partitions import Partition
 from market_assets.market.timeframes import Timeframe, Window, midnight
 from market_assets.sources.actions import ACTION_SCHEMA, ActionKind
 from market_assets.verdicts.actions import actions_match_prices
 from market_assets.verdicts.evidence import believable
+
+with late_imports():
+    import asyncio
 
 log = logging.getLogger("market_assets.enrich")
 

@@ -5,7 +5,6 @@ One file has all symbols, or one each; a line stands for an action or for a day.
 
 from __future__ import annotations
 
-import asyncio
 import re
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
@@ -13,9 +12,13 @@ import polars as pl
 from pydantic import AfterValidator, ByteSize, Field, model_validator
 
 from market_assets.errors import SourceError
+from market_assets.imports import late_imports
 from market_assets.sources.actions import ACTION_SCHEMA, ActionKind, tidy
 from market_assets.sources.contract import SourceSettings, Traits, Usage
 from market_assets.sources.files.reading import BROKEN, MOST, check_parquet, read_csv
+
+with late_imports():
+    import asyncio
 
 if TYPE_CHECKING:
     from datetime import date, datetime

@@ -7,7 +7,6 @@ because something cannot be read in `losses`.
 
 from __future__ import annotations
 
-import asyncio
 import glob
 import threading
 from functools import lru_cache, partial
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 import polars as pl
 
 from market_assets.errors import SourceError
+from market_assets.imports import late_imports
 from market_assets.market.clock import present
 from market_assets.market.timeframes import Timeframe, Window
 from market_assets.sources.contract import (
@@ -41,6 +41,9 @@ from market_assets.sources.files.reach import (
 )
 from market_assets.sources.files.reading import digest_of
 from market_assets.sources.files.settings import ArchiveSettings
+
+with late_imports():
+    import asyncio
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence

@@ -12,11 +12,14 @@ from datetime import timedelta
 from functools import cache
 from zoneinfo import ZoneInfo, available_timezones
 
-import numpy as np
 import polars as pl
 
+from market_assets.imports import late_imports
 from market_assets.market.timeframes import TS, Timeframe
 from market_assets.sources.contract import Unread
+
+with late_imports():
+    import numpy as np
 
 _DAY = Timeframe.D1.micros
 

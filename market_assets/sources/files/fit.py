@@ -9,11 +9,13 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from market_assets.imports import late_imports
 from market_assets.market.timeframes import Timeframe, Window
 from market_assets.sources.files.clocks import Clock, localize
 from market_assets.sources.files.stamps import StampError, Stamps
+
+with late_imports():
+    import numpy as np
 
 if TYPE_CHECKING:
     import polars as pl

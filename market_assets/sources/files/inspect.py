@@ -5,7 +5,6 @@ The settings that would read it, guessed by its first lines.
 
 from __future__ import annotations
 
-import asyncio
 import re
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -19,12 +18,16 @@ import polars as pl
 import yaml
 
 from market_assets.errors import SourceError
+from market_assets.imports import late_imports
 from market_assets.market.timeframes import Timeframe
 from market_assets.sources.contract import brief
 from market_assets.sources.files.archive import ArchiveSettings, ArchiveSource
 from market_assets.sources.files.layouts import LAYOUTS, guess_columns, guess_layout
 from market_assets.sources.files.reading import BROKEN, MOST, texts
 from market_assets.sources.files.tables import Table, read_table
+
+with late_imports():
+    import asyncio
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 import polars as pl
 
+from market_assets.imports import late_imports
 from market_assets.market.timeframes import TS, Timeframe
 from market_assets.sources.contract import Unread
 from market_assets.sources.files.clocks import Clock, localize, wall_at
 from market_assets.sources.files.fit import require_dates, require_fit
 from market_assets.sources.files.stamps import NO_TIME, StampError, Stamps
+
+with late_imports():
+    import numpy as np
 
 if TYPE_CHECKING:
     from market_assets.market.calendars.sessions import SessionCalendar
@@ -26,7 +29,7 @@ _SECOND = 1_000_000
 _NEAR = 3 * 3_600_000_000
 """Microseconds within which a stamp is taken for the open or the close of a session."""
 
-_NONE = int(np.iinfo(np.int64).min)
+_NONE = -(2**63)
 """The date of no session."""
 
 

@@ -13,13 +13,16 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-import numpy as np
 import polars as pl
 
 from market_assets.errors import SourceError
+from market_assets.imports import late_imports
 from market_assets.market.columns import PRICES
 from market_assets.market.instants import bare_minute
 from market_assets.market.timeframes import Timeframe, Window, from_micros, to_micros
+
+with late_imports():
+    import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING
 import msgspec
 from filelock import FileLock, Timeout
 
+from market_assets.sources.transport.settings import LONGEST_HOLD
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-
-LONGEST_HOLD = 7 * 86_400.0
-"""Seconds. A vendor's longest ban is three days; what is longer is a vendor's mistake."""
 
 _PATIENCE = 1.0
 _log = logging.getLogger(__name__)

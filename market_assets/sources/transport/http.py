@@ -7,15 +7,11 @@ the query ever reach a message, and secrets that a vendor echoes are blotted out
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from operator import itemgetter
 from time import monotonic, time
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Self, TypeVar
-
-import httpx
-from httpx_retries import Retry
 
 from market_assets.errors import SourceError, printable
 from market_assets.imports import late_imports
@@ -23,28 +19,28 @@ from market_assets.sources.counting import ANY_STRETCH, Counting
 from market_assets.sources.transport.blots import Blots
 from market_assets.sources.transport.body import ERROR_BODY, EXCERPT, Unpacker, excerpt
 from market_assets.sources.transport.failure import FailureError, failure_of
-from market_assets.sources.transport.gate import Gate
-from market_assets.sources.transport.hold import LONGEST_HOLD
 from market_assets.sources.transport.level import START, Level
-from market_assets.sources.transport.limit import (
-    CAREFUL,
-    Allowance,
-    FileLimit,
-    Limit,
-    Permit,
-    RateText,
-)
 from market_assets.sources.transport.refusals import Kind, Page, is_of_a_place, page_in, passes
 from market_assets.sources.transport.settings import (
+    CAREFUL,
+    LONGEST_HOLD,
     HeaderSecret,
     HttpSettings,
+    RateText,
     StreamingSettings,
     WebAddress,
     limit_name,
 )
-from market_assets.sources.transport.shared_limit import SharedLimit
 
 with late_imports():
+    import asyncio
+
+    import httpx
+    from httpx_retries import Retry
+
+    from market_assets.sources.transport.gate import Gate
+    from market_assets.sources.transport.limit import Allowance, FileLimit, Limit, Permit
+    from market_assets.sources.transport.shared_limit import SharedLimit
     from market_assets.sources.transport.wire import Wire
 
 if TYPE_CHECKING:

@@ -16,11 +16,10 @@ from email.utils import parsedate_to_datetime
 from itertools import count
 from pathlib import Path
 from time import monotonic, time
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from filelock import Timeout
-from pydantic import Field
 
 from market_assets.errors import SourceError
 from market_assets.sources.counting import ANY_STRETCH, Counting
@@ -32,12 +31,6 @@ from market_assets.sources.transport.rules import Rule, Way, rules_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-
-RateText = Annotated[str, Field(pattern=r"^[1-9][0-9]*/[smh]$")]
-"""Requests per second, minute or hour, like "50/s"; weights where the vendor counts in those."""
-
-CAREFUL: RateText = "150/m"
-"""For a vendor that publishes no figure: 2.5 requests per second."""
 
 _MOMENT = 1.0
 _IDLE = 0.1

@@ -13,16 +13,19 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import msgspec
-import numpy as np
 import polars as pl
 
 from market_assets.errors import SourceError
+from market_assets.imports import late_imports
 from market_assets.market.columns import extras_in
 from market_assets.market.timeframes import TS, Timeframe, Window, from_micros, to_micros
 from market_assets.sources.contract import CANDLE_SCHEMA, SourceSettings, Traits, Usage, epoch_to_us
 from market_assets.sources.transport.body import excerpt
 from market_assets.sources.transport.http import HttpClient, HttpSettings
 from market_assets.sources.transport.settings import StreamingSettings
+
+with late_imports():
+    import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

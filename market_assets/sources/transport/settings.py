@@ -27,7 +27,6 @@ from pydantic import (
 from market_assets.errors import SourceError
 from market_assets.imports import late_imports
 from market_assets.sources.contract import SourceSettings
-from market_assets.sources.transport.limit import RateText  # noqa: TC001 - as Path
 from market_assets.sources.transport.limits_url import LimitsUrl  # noqa: TC001 - a field has it
 
 with late_imports():
@@ -36,8 +35,25 @@ with late_imports():
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+RateText = Annotated[str, Field(pattern=r"^[1-9][0-9]*/[smh]$")]
+"""Requests per second, minute or hour, like "50/s"; weights where the vendor counts in those."""
+
+CAREFUL: RateText = "150/m"
+"""For a vendor that publishes no figure: 2.5 requests per second."""
+
+LONGEST_HOLD = 7 * 86_400.0
+"""Seconds. A vendor's longest ban is three days; what is longer is a vendor's mistake."""
+
+
+_PLAIN = re.compile(
+    r"(https?|wss?)://[A-Za-z0-9][A-Za-z0-9.-]*(:[1-5]?\d{1,4})?(/[\w./-]*)?", re.ASCII
+)
+"""An address of which httpx, which takes a while to import, would find nothing to say."""
+
 
 def _web_address(text: str) -> str:
+    if (plain := _PLAIN.fullmatch(text)) and plain[1].startswith("http"):
+        return text
     url = httpx.URL(text)
     if url.scheme not in {"http", "https"} or not url.host:
         raise ValueError("must be an address like https://api.example.com")
@@ -50,6 +66,8 @@ def _web_address(text: str) -> str:
 
 
 def _stream_address(text: str) -> str:
+    if (plain := _PLAIN.fullmatch(text)) and plain[1].startswith("ws"):
+        return text
     url = httpx.URL(text)
     if url.scheme not in {"ws", "wss"} or not url.host:
         raise ValueError("must be an address like wss://stream.example.com/ws")

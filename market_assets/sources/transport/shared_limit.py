@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from market_assets.errors import SourceError
-from market_assets.sources.transport.hold import LONGEST_HOLD
 from market_assets.sources.transport.limit import Allowance, Limit
 from market_assets.sources.transport.limits_url import server_at
 from market_assets.sources.transport.offset import Offset
+from market_assets.sources.transport.settings import LONGEST_HOLD
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

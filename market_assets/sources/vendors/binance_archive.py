@@ -26,8 +26,13 @@ from market_assets.market.gaps import missing, plan_requests
 from market_assets.market.timeframes import TS, Timeframe, Window, midnight
 from market_assets.sources.contract import CANDLE_SCHEMA, SourceSettings, Traits
 from market_assets.sources.transport.http import HttpClient
-from market_assets.sources.transport.limit import CAREFUL, RateText
-from market_assets.sources.transport.settings import HttpSettings, WebAddress, limit_name
+from market_assets.sources.transport.settings import (
+    CAREFUL,
+    HttpSettings,
+    RateText,
+    WebAddress,
+    limit_name,
+)
 from market_assets.sources.vendors.binance import (
     BinanceSettings,
     BinanceSource,

@@ -9,6 +9,7 @@ import polars as pl
 from market_assets.market.datasets import Dataset, Family
 from market_assets.market.timeframes import Timeframe
 from market_assets.store.database import Table
+from market_assets.store.literals import literal
 from market_assets.store.schema import table_of, text_literal
 
 if TYPE_CHECKING:
@@ -196,13 +197,13 @@ def renew_completeness_view(connection: duckdb.DuckDBPyConnection, *, without: s
 def candle_tables(connection: duckdb.DuckDBPyConnection) -> list[Dataset]:
     """The candles that have a table."""
     # Tables that others keep in this file, under a name such as candles_mine, are not ours.
+    names = [Family.CANDLES.name_of(timeframe) for timeframe in Timeframe]
     rows = connection.execute(
-        """
+        f"""
         SELECT schema_name, table_name
         FROM duckdb_tables()
-        WHERE list_contains(?, table_name) AND schema_name NOT IN ('ops', 'main')
+        WHERE list_contains({literal(names)}, table_name) AND schema_name NOT IN ('ops', 'main')
         ORDER BY ALL
-        """,
-        [[Family.CANDLES.name_of(timeframe) for timeframe in Timeframe]],
+        """
     ).fetchall()
     return [Dataset.named(owner, name) for owner, name in rows]

@@ -112,23 +112,7 @@ class Derive(Making):
         inputs = self._scope.calendar.bars_touching(
             self._input.timeframe, Window.spanning(bars["opens_at"], bars["closes_at"])
         )
-        read = Window.spanning(inputs["ts"], inputs["closes_at"])
-        # A bar that somebody stored twice is one bar; the validity verdict says so.
-        candles = transaction.candles.of(
-            self._input.dataset, self._scope.symbols, read, extras=EXTRA_NAMES
-        ).unique(["symbol", "ts"], keep="last", maintain_order=True)
-        if not self._input.timeframe.intraday:
-            candles = (
-                candles.join(inputs.select("ts", "opens_at"), on="ts")
-                .drop("ts")
-                .rename({"opens_at": "ts"})
-            )
-        rows = resample(
-            candles,
-            bars,
-            quiet_bars_are_flat=self._scope.profile.prices.real_volume,
-            before=self._closes_before(transaction, candles, read.start),
-        )
+        rows = self._rolled(transaction, bars, inputs)
         expected = self._expected(bars, inputs)
         rows = rows.join(expected, on=["symbol", "ts"]).with_columns(
             source=pl.lit(self._input.dataset.name)
@@ -151,6 +135,25 @@ class Derive(Making):
         evidence = {} if whole else self._evidence(transaction, window)
         judged = Judged(counts, rows, changed, evidence)
         return publish(transaction, self, partitions, judged, details)
+
+    def _rolled(self, view: Snapshot, bars: pl.DataFrame, inputs: pl.DataFrame) -> pl.DataFrame:
+        """The candles of some bars, made of those of their inputs: see `resample`."""
+        read = Window.spanning(inputs["ts"], inputs["closes_at"])
+        stored = view.candles.of(self._input.dataset, self._scope.symbols, read, extras=EXTRA_NAMES)
+        # A bar that somebody stored twice is one bar; the validity verdict says so.
+        candles = stored.drop("source").unique(["symbol", "ts"], keep="last", maintain_order=True)
+        if not self._input.timeframe.intraday:
+            candles = (
+                candles.join(inputs.select("ts", "opens_at"), on="ts")
+                .drop("ts")
+                .rename({"opens_at": "ts"})
+            )
+        return resample(
+            candles,
+            bars,
+            quiet_bars_are_flat=self._scope.profile.prices.real_volume,
+            before=self._closes_before(view, candles, read.start),
+        )
 
     def _evidence(self, view: Snapshot, window: Window) -> dict[tuple[str, str], str]:
         """What is known of bars that are absent, or made of less than they should be.
@@ -179,26 +182,16 @@ class Derive(Making):
             symbol, ts, bars_expected, first_input, last_input: the `ts` of the first and the last
             of these input bars.
         """
+        # Most series have one window: what is counted for it is shared.
+        counted: dict[object, pl.DataFrame] = {}
         frames = []
         for series, derived in zip(self._input.series, self._scope.series, strict=True):
-            series_inputs = inputs.filter(self._input.belonging(series))
-            # What is made of bars that are kept no longer stays as it is.
-            makeable = bars.filter(self._scope.belonging(derived)) if derived.floor else bars
-            counted = makeable.select(
-                pl.lit(series.symbol).alias("symbol"),
-                "ts",
-                first=series_inputs["opens_at"].search_sorted(makeable["opens_at"]),
-                after=series_inputs["opens_at"].search_sorted(makeable["closes_at"]),
-            ).filter(pl.col("after") > pl.col("first"))
-            frames.append(
-                counted.select(
-                    "symbol",
-                    "ts",
-                    bars_expected=(pl.col("after") - pl.col("first")).cast(pl.Int32),
-                    first_input=series_inputs["ts"].gather(counted["first"]),
-                    last_input=series_inputs["ts"].gather(counted["after"] - 1),
-                )
-            )
+            cut = (series.window, series.floor, derived.window, derived.floor)
+            if cut not in counted:
+                # What is made of bars that are kept no longer stays as it is.
+                makeable = bars.filter(self._scope.belonging(derived)) if derived.floor else bars
+                counted[cut] = _counted(makeable, inputs.filter(self._input.belonging(series)))
+            frames.append(counted[cut].select(pl.lit(series.symbol).alias("symbol"), pl.all()))
         return pl.concat(frames)
 
     def _closes_before(
@@ -320,6 +313,22 @@ class Derive(Making):
         ]
         why = shortfall(due, limit=self._scope.profile.checks.failed_above)
         return (f"{why}; {self._input.dataset.name} lacks what they are made of",) if why else ()
+
+
+def _counted(bars: pl.DataFrame, inputs: pl.DataFrame) -> pl.DataFrame:
+    """The bars that some input bars belong to: ts, bars_expected, first_input, last_input."""
+    opens = inputs["opens_at"]
+    counted = bars.select(
+        "ts",
+        first=opens.search_sorted(bars["opens_at"]),
+        after=opens.search_sorted(bars["closes_at"]),
+    ).filter(pl.col("after") > pl.col("first"))
+    return counted.select(
+        "ts",
+        bars_expected=(pl.col("after") - pl.col("first")).cast(pl.Int32),
+        first_input=inputs["ts"].gather(counted["first"]),
+        last_input=inputs["ts"].gather(counted["after"] - 1),
+    )
 
 
 def _by_partition(tally: pl.DataFrame) -> dict[str, dict[str, int]]:

@@ -47,10 +47,13 @@ def on_one_footing(view: Snapshot, scope: Scope, bars: pl.DataFrame, basis: Basi
         to be a share of.
     """
     profile, timeframe = scope.profile, scope.timeframe
+    unchanged = bars.with_columns(price_factor=1.0, volume_factor=1.0, severed=pl.lit(value=False))
+    if basis is Basis.RAW or not view.catalog.has(profile.name, "corporate_actions"):
+        return unchanged
     stored = bars.filter(pl.col("state") == State.STORED)
-    actions = _actions_until(view, profile, stored) if basis is not Basis.RAW else None
-    if actions is None or actions.is_empty():
-        return bars.with_columns(price_factor=1.0, volume_factor=1.0, severed=pl.lit(value=False))
+    actions = _actions_until(view, profile, stored)
+    if actions.is_empty():
+        return unchanged
 
     symbols = actions["symbol"].unique().to_list()
     bars_with_actions = stored.filter(pl.col("symbol").is_in(symbols))
@@ -72,13 +75,11 @@ def on_one_footing(view: Snapshot, scope: Scope, bars: pl.DataFrame, basis: Basi
     return _replaced(bars, _weeks(made) if timeframe is Timeframe.W1 else made)
 
 
-def _actions_until(view: Snapshot, profile: Profile, stored: pl.DataFrame) -> pl.DataFrame | None:
+def _actions_until(view: Snapshot, profile: Profile, stored: pl.DataFrame) -> pl.DataFrame:
     """The actions with an ex-date up to the last session of some bars.
 
     Those before the first session are among them.
     """
-    if stored.is_empty() or not view.catalog.has(profile.name, "corporate_actions"):
-        return None
     spans = stored.group_by("symbol").agg(last=pl.max("session"))
     return (
         view.actions.of(profile.name)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import polars as pl
 
 from market_assets.expected.series import base_of
@@ -17,7 +18,12 @@ from market_assets.market.timeframes import TS, Window
 from market_assets.verdicts.evidence import MISSING, State
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
     from market_assets.expected.scope import Scope
+    from market_assets.expected.series import Series
     from market_assets.store import Snapshot
 
 _KEY = ["symbol", "ts"]
@@ -62,26 +68,13 @@ class Grid:
             CalendarError: The window reaches beyond what the calendar knows.
         """
         derived = self._scope.is_derived
-        closed = self._scope.closed(window)
-        bars = pl.concat(
-            closed.filter(self._scope.belonging(series)).select(
-                pl.lit(series.symbol).alias("symbol"),
-                "ts",
-                "opens_at",
-                "closes_at",
-                "session",
-                "halted",
-            )
-            for series in self.series
-        )
         made_of = ("bars", "bars_expected") if derived else ()
-        # A bar that somebody stored twice is one bar; the validity verdict reports it.
-        candles = self._view.candles.of(self._scope.dataset, self._scope.symbols, window).unique(
-            _KEY, keep="last"
+        places = _Places(self._scope, self.series, self._scope.closed(window))
+        symbols = [series.symbol for series in self.series]
+        candles = self._view.candles.prices(
+            self._scope.dataset, symbols, window, (*OHLCV, *made_of)
         )
-        bars = bars.join(
-            candles.select(*_KEY, *OHLCV, *made_of), on=_KEY, how="left", maintain_order="left"
-        )
+        bars = places.with_candles(candles)
         placed = self._derived(bars) if derived else self._fetched(bars, window)
         return placed.select(*_KEY, "opens_at", "closes_at", "session", *OHLCV, "state", "broken")
 
@@ -149,6 +142,73 @@ class Grid:
         return absent.match_to_schema(_STRETCHES), unjudged.match_to_schema(_STRETCHES)
 
 
+class _Places:
+    """Where each bar of some series stands in a frame of all of them.
+
+    Args:
+        scope: Whose bars.
+        members: The series, in the order in which the frame has them.
+        closed: The bars of the calendar, sorted by `ts`.
+    """
+
+    def __init__(self, scope: Scope, members: Sequence[Series], closed: pl.DataFrame) -> None:
+        self._symbols = [series.symbol for series in members]
+        self._opens = closed["ts"].to_physical().to_numpy()
+        columns = closed.select("ts", "opens_at", "closes_at", "session", "halted")
+
+        # Most series have one window: what is cut out is shared.
+        cuts = {(series.window, series.floor): scope.belonging(series) for series in members}
+        masks = [
+            columns.select(belongs=belonging)["belongs"].to_numpy() for belonging in cuts.values()
+        ]
+        parts = [columns.filter(pl.Series(mask)) for mask in masks]
+        numbers = {cut: number for number, cut in enumerate(cuts)}
+        self._cut_of_series = np.array(
+            [numbers[series.window, series.floor] for series in members], dtype=np.int64
+        )
+        self._places = np.stack([np.where(mask, np.cumsum(mask) - 1, -1) for mask in masks])
+        self._lengths = np.array([len(part) for part in parts])[self._cut_of_series]
+        self._bars = pl.concat([parts[cut] for cut in self._cut_of_series])
+
+    def with_candles(self, candles: pl.DataFrame) -> pl.DataFrame:
+        """Every bar with its candle, sorted by series and `ts`.
+
+        A bar that somebody stored twice is one bar, with the values that stand later in the table;
+        the validity verdict reports it.
+
+        Args:
+            candles: number (the place of the series), ts and any other columns. Those without a
+                bar are left out.
+
+        Returns:
+            symbol, the columns of the calendar's bars, and those of the candles: null where a bar
+            has none.
+        """
+        rows = pl.Series(self._rows_of(candles), dtype=pl.Int64, nan_to_null=False)
+        rows = rows.set(rows < 0, None)
+        names = pl.Series("symbol", self._symbols, pl.String)
+        symbol = names.gather(np.repeat(np.arange(len(self._symbols)), self._lengths))
+        prices = candles.select(pl.exclude("number", "ts").gather(rows))
+        frames: list[pl.DataFrame] = [symbol.to_frame(), self._bars, prices]
+        return pl.concat(frames, how="horizontal")
+
+    def _rows_of(self, candles: pl.DataFrame) -> NDArray[np.int64]:
+        """The row of each bar's candle, -1 where it has none."""
+        rows = np.full(len(self._bars), -1, dtype=np.int64)
+        if candles.is_empty() or not len(self._opens):
+            return rows
+        series = candles["number"].to_numpy()
+        opens = candles["ts"].to_physical().to_numpy()
+        bar = np.minimum(np.searchsorted(self._opens, opens), len(self._opens) - 1)
+
+        place = self._places[self._cut_of_series[series], bar]
+        is_bar = (self._opens[bar] == opens) & (place >= 0)
+        first = np.cumsum(self._lengths) - self._lengths
+        # Of rows with the same place the last one stays.
+        rows[(first[series] + place)[is_bar]] = np.flatnonzero(is_bar)
+        return rows
+
+
 def with_runs(bars: pl.DataFrame) -> pl.DataFrame:
     """Number the unbroken stretches of the stored bars.
 
@@ -162,10 +222,14 @@ def with_runs(bars: pl.DataFrame) -> pl.DataFrame:
         halt, minutes without a trade.
     """
     severed = pl.col("severed") if "severed" in bars.columns else pl.lit(value=False)
+    breaks = (pl.col("broken") | severed).cum_sum()
+    starts = pl.any_horizontal(
+        name != name.shift() for name in (pl.col("symbol"), pl.col("breaks"))
+    ).fill_null(value=False)
     return (
-        bars.with_columns(breaks=(pl.col("broken") | severed).cum_sum().over("symbol"))
+        bars.with_columns(breaks=breaks)
         .filter((pl.col("state") == State.STORED) & ~pl.col("broken"))
-        .with_columns(run=pl.struct("symbol", "breaks").rle_id())
+        .with_columns(run=starts.cum_sum())
         .drop("breaks")
     )
 

@@ -110,12 +110,17 @@ class Database:
         Args:
             table: The table's qualified name.
             before: The rows that are there.
-            rows: The rows that are to be there instead; the columns of `before`.
+            rows: The rows that are to be there instead; the columns of `before`, unique by symbol
+                and ts.
 
         Returns:
             symbol, ts of the rows that differ.
         """
         key = ["symbol", "ts"]
+        if before.is_empty():
+            self.insert(table, rows, rows.columns)
+            return rows.select(key)
+
         single, doubled = apart(before)
         added = rows.join(single, on=rows.columns, how="anti", nulls_equal=True)
         gone = pl.concat(

@@ -21,7 +21,7 @@ from market_assets.work.behind import NEVER, Outline, Versions, behind, made_of
 from market_assets.work.work import Work
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Generator, Sequence
+    from collections.abc import Collection, Generator, Mapping, Sequence
 
     from market_assets.market.datasets import Dataset
     from market_assets.market.partitions import Cadence, Partition
@@ -234,6 +234,24 @@ def counts_of(states: pl.DataFrame, cadence: Cadence) -> dict[str, tuple[SymbolC
         symbol_counts = SymbolCounts(symbol, expected, stored, explained, missing)
         counts[key.isoformat()] = (*counts.get(key.isoformat(), ()), symbol_counts)
     return counts
+
+
+def joined_counts(
+    pieces: Sequence[Mapping[str, Sequence[SymbolCounts]]],
+) -> dict[str, tuple[SymbolCounts, ...]]:
+    """What each symbol has, by partition key, of what `counts_of` gives for some symbols each."""
+    if len(pieces) == 1:
+        return {key: tuple(counts) for key, counts in pieces[0].items()}
+    keys = sorted({key for piece in pieces for key in piece})
+    return {
+        key: tuple(
+            sorted(
+                (counts for piece in pieces for counts in piece.get(key, ())),
+                key=lambda counts: counts.symbol,
+            )
+        )
+        for key in keys
+    }
 
 
 def missing_before(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -180,3 +180,42 @@ def test_a_run_ends_at_a_broken_bar_and_at_nothing_else(market):
     equity = market(EQUITY)
     equity.fill(WEEK)
     assert with_runs(bars_of(equity, M1, WEEK))["run"].n_unique() == 1
+
+
+def test_a_bar_that_was_stored_twice_is_one_bar_with_the_later_values(market):
+    crypto = market(symbols="BTC: {}, ETH: {}")
+    crypto.fill(WEEK)
+    noon = at("2025-03-04 12:00")
+    with crypto.store.writing("by hand") as transaction:
+        for close, ts in ((7.0, noon), (8.0, noon), (9.0, noon + timedelta(seconds=1))):
+            transaction.connection.execute(
+                "INSERT INTO kept.candles_1m (symbol, ts, open, high, low, close, source) "
+                "VALUES ('BTC', ?, 7, 9, 7, ?, 'hand')",
+                [ts, close],
+            )
+    bars = bars_of(crypto, M1, WEEK)
+    assert len(bars) == 2 * 5 * 1440
+    assert bars.select("symbol", "ts").equals(bars.select("symbol", "ts").unique().sort(pl.all()))
+    stored = bars.filter(pl.col("ts") == noon).select("symbol", "close", "volume").rows()
+    assert stored[0] == ("BTC", 8.0, None)
+    assert stored[1][0] == "ETH"
+    assert stored[1][2] is not None
+
+
+def test_series_that_begin_on_other_days_keep_their_own_candles(market):
+    crypto = market(symbols="BTC: {}, ETH: {start: 2025-03-05}, XRP: {end: 2025-03-04}")
+    crypto.fill(WEEK)
+    bars = bars_of(crypto, M1, WEEK)
+    days_of = {
+        symbol: (len(rows), rows["ts"].min(), rows["ts"].max())
+        for (symbol,), rows in bars.group_by("symbol")
+    }
+    assert days_of == {
+        "BTC": (5 * 1440, at("2025-03-03"), at("2025-03-07 23:59")),
+        "ETH": (3 * 1440, at("2025-03-05"), at("2025-03-07 23:59")),
+        "XRP": (1440, at("2025-03-03"), at("2025-03-03 23:59")),
+    }
+    own = crypto.candles(M1).select("symbol", "ts", "close")
+    joined = bars.select("symbol", "ts", "close").join(own, on=["symbol", "ts"], suffix="_stored")
+    assert (joined["close"] == joined["close_stored"]).all()
+    assert len(joined) == len(bars)

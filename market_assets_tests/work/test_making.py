@@ -8,6 +8,8 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from market_assets.store import Store
+from market_assets.verdicts.verdicts import SymbolCounts
+from market_assets.work.making import joined_counts
 from market_assets_tests.support.enrich_ground import (
     CRYPTO_SINCE_JANUARY,
     D1,
@@ -81,3 +83,14 @@ def test_the_size_of_a_batch_changes_nothing(batch_bars: int, market, monkeypatc
         ("2025-03-05", "ES", 6, 6, 0, 0),
     ]
     assert [one.rows for one in outcomes] == [6, 6, 6]
+
+
+def test_counts_of_several_pieces_stand_by_partition_and_symbol():
+    first, second, third = (SymbolCounts(symbol, 2, 2, 0, 0) for symbol in "ABC")
+    pieces = [{"2025-03-04": (third,)}, {"2025-03-03": (second,), "2025-03-04": (first, second)}]
+    assert joined_counts(pieces) == {
+        "2025-03-03": (second,),
+        "2025-03-04": (first, second, third),
+    }
+    assert joined_counts(pieces[:1]) == pieces[0]
+    assert joined_counts([]) == {}

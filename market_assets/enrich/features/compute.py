@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from market_assets.config.research import FeatureSettings
-    from market_assets.market.timeframes import Timeframe
+    from market_assets.market.timeframes import Timeframe, Window
 
     Values = NDArray[np.float64]
 
@@ -58,6 +58,7 @@ def compute(
     bars: pl.DataFrame,
     features: tuple[Feature, ...],
     *,
+    within: Window | None = None,
     faults: dict[str, Exception] | None = None,
 ) -> pl.DataFrame:
     """Make features of candles.
@@ -67,6 +68,8 @@ def compute(
             (Float64), run (an integer; no two symbols share one) and, where something is unknown,
             torn (Boolean: something is unknown in the session up to here). Sorted by symbol and ts.
         features: Which.
+        within: Only the rows whose `ts` lies there; the others are what these reach back to. All
+            rows where none is given.
         faults: Takes the exception of each feature that cannot be made, by its name; such a feature
             is null and the others go on. Without it the exception is raised.
 
@@ -75,20 +78,36 @@ def compute(
         those of the bars.
     """
     candles = Candles(bars)
+    keys = bars.select("symbol", "ts")
+    wanted = None if within is None else _stretches(bars.select(within.holds()).to_series())
 
     def values(feature: Feature) -> Values:
         try:
-            return feature.values(candles)
+            made = feature.values(candles)
         except Exception as error:
             if faults is None:
                 raise
             faults[feature.name] = error
-            return np.full(len(bars), np.nan)
+            made = np.full(len(bars), np.nan)
+        return made if wanted is None else np.concatenate([made[part] for part in wanted])
 
     with np.errstate(all="ignore"):
-        columns = [pl.Series(feature.name, values(feature)) for feature in features]
-    made = bars.select("symbol", "ts").with_columns(columns)
-    return made.with_columns(
-        pl.when(pl.col(feature.name).is_finite()).then(pl.col(feature.name)).alias(feature.name)
-        for feature in features
-    )
+        columns = [_column(feature.name, values(feature)) for feature in features]
+    if wanted is not None:
+        keys = pl.concat([keys[part] for part in wanted])
+    return keys.with_columns(columns)
+
+
+def _stretches(mask: pl.Series) -> list[slice]:
+    """Where a mask is true; one empty stretch where it is so nowhere."""
+    edges = np.flatnonzero(np.diff(mask.to_numpy().astype(np.int8), prepend=0, append=0))
+    stretches = [slice(first, after) for first, after in edges.reshape(-1, 2).tolist()]
+    return stretches or [slice(0, 0)]
+
+
+def _column(name: str, values: Values) -> pl.Series:
+    """Values as a column, null where one is no number."""
+    finite = np.isfinite(values)
+    if finite.all():
+        return pl.Series(name, values)
+    return pl.Series(name, np.where(finite, values, np.nan), nan_to_null=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -28,6 +28,7 @@ from market_assets.work.making import (
     Making,
     counts_of,
     fixed_by,
+    joined_counts,
     missing_before,
     nothing_yet,
 )
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from market_assets.market.partitions import Cadence, Partition
     from market_assets.market.timeframes import Timeframe
     from market_assets.store import Snapshot, Store, Transaction
+    from market_assets.verdicts.verdicts import SymbolCounts
     from market_assets.work.job import Job
     from market_assets.work.outcome import PartitionOutcome
     from market_assets.work.run import Run
@@ -58,6 +60,25 @@ _STRANGE = ~pl.all_horizontal(pl.col(PRICES).is_finite()).fill_null(value=True)
 """Whether some price of a stored bar is no number."""
 
 _LONGEST_SESSION = timedelta(days=7)
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """What some symbols have in a batch of partitions.
+
+    Attributes:
+        counts: What each has, by partition key.
+        stored: ts of each stored row.
+        changed: symbol, ts of the rows that differ from what was there.
+        strange: symbol, ts of the candles with a price that is no number.
+        faults: A sentence for each feature that could not be made.
+    """
+
+    counts: Mapping[str, tuple[SymbolCounts, ...]]
+    stored: pl.DataFrame
+    changed: pl.DataFrame
+    strange: pl.DataFrame
+    faults: Sequence[str]
 
 
 class Featurize(Making):
@@ -132,25 +153,36 @@ class Featurize(Making):
     ) -> list[PartitionOutcome]:
         """See `Making.make`."""
         before = transaction.partitions.counts(self.dataset, [partition.key for partition in batch])
-        states, changed, strange = [], [], []
-        faults: list[str] = []
         if batch[0].window.start <= self._scope.window.start:
             # The first bar of all, a week perhaps, may have a `ts` before the first partition.
             window = Window(window.start - self.dataset.timeframe.duration, window.end)
         window = above(window, self._floor)
-        for symbols, start in self._groups(transaction, window):
-            grid = Grid(transaction, self._scope.only(symbols))
-            raw = grid.bars(Window(start, window.end)).with_columns(strange=_STRANGE)
-            bars = on_one_footing(transaction, self._scope, raw, self._basis)
-            rows, new_faults = self._compute(bars, window)
-            faults += new_faults
-            changed.append(transaction.features.replace(self.dataset, symbols, window, rows))
-            kept = bars.filter(window.holds())
-            states.append(kept.select("symbol", "ts", "state"))
-            strange.append(kept.filter("strange").select("symbol", "ts"))
-        outcomes = self._outcomes(transaction, batch, pl.concat(states), pl.concat(changed), faults)
+        pieces = [
+            self._piece(transaction, symbols, start, window)
+            for symbols, start in self._groups(transaction, window)
+        ]
+        outcomes = self._outcomes(transaction, batch, pieces)
         job.missing_before |= missing_before(before, outcomes)
-        return self._with_strange(outcomes, pl.concat(strange))
+        return self._with_strange(outcomes, pl.concat([piece.strange for piece in pieces]))
+
+    def _piece(
+        self, transaction: Transaction, symbols: Sequence[str], start: datetime, window: Window
+    ) -> _Piece:
+        """Make the features of some symbols in a window, of bars that are read from a start on."""
+        grid = Grid(transaction, self._scope.only(symbols))
+        raw = grid.bars(Window(start, window.end)).with_columns(strange=_STRANGE)
+        bars = on_one_footing(transaction, self._scope, raw, self._basis)
+        rows, faults = self._compute(bars, window)
+        changed = transaction.features.replace(self.dataset, symbols, window, rows)
+
+        states = bars.select("symbol", "ts", "state", "strange").filter(window.holds())
+        return _Piece(
+            counts_of(states, self.cadence),
+            rows.select("ts"),
+            changed,
+            states.filter("strange").select("symbol", "ts"),
+            faults,
+        )
 
     def _groups(
         self, transaction: Transaction, window: Window
@@ -252,19 +284,22 @@ class Featurize(Making):
             )
         faults: list[str] = []
         try:
-            made = compute(bars_with_runs, self.features)
+            made = compute(bars_with_runs, self.features, within=window)
         # A symbol whose candles break a library must not fail the others.
         except Exception:  # noqa: BLE001
-            made, faults = self._one_by_one(bars_with_runs)
-        made = _on_own_footing(made, bars_with_runs, self.features)
-        stored = bars.filter(window.holds(), pl.col("state") == State.STORED)
-        made = made.filter(window.holds())
-        if len(made) < len(stored):
+            made, faults = self._one_by_one(bars_with_runs, window)
+        made = _on_own_footing(made, bars_with_runs.filter(window.holds()), self.features)
+        stored = bars.select(window.holds() & (pl.col("state") == State.STORED)).to_series()
+        if len(made) < stored.sum():
             # A bar that is made of a part of its minutes has a row, and no features.
-            made = stored.select("symbol", "ts").join(made, on=["symbol", "ts"], how="left")
+            made = (
+                bars.select("symbol", "ts")
+                .filter(stored)
+                .join(made, on=["symbol", "ts"], how="left", maintain_order="left")
+            )
         return made, faults
 
-    def _one_by_one(self, bars: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
+    def _one_by_one(self, bars: pl.DataFrame, window: Window) -> tuple[pl.DataFrame, list[str]]:
         """The features symbol by symbol, null where one cannot be made.
 
         Returns:
@@ -277,21 +312,17 @@ class Featurize(Making):
         faults: list[str] = []
         for (symbol,), symbol_bars in bars.group_by("symbol", maintain_order=True):
             broken: dict[str, Exception] = {}
-            made.append(compute(symbol_bars, self.features, faults=broken))
+            made.append(compute(symbol_bars, self.features, within=window, faults=broken))
             faults += [
                 f"{symbol}: {name} could not be made: {error!r}" for name, error in broken.items()
             ]
         return pl.concat(made), faults
 
     def _outcomes(
-        self,
-        transaction: Transaction,
-        batch: Sequence[Partition],
-        states: pl.DataFrame,
-        changed: pl.DataFrame,
-        faults: Sequence[str],
+        self, transaction: Transaction, batch: Sequence[Partition], pieces: Sequence[_Piece]
     ) -> list[PartitionOutcome]:
-        counts = counts_of(states, self.cadence)
+        counts = joined_counts([piece.counts for piece in pieces])
+        faults = [fault for piece in pieces for fault in piece.faults]
         candles = self._scope.dataset.name
 
         def details(partition: Partition, new: Mapping[str, int]) -> Mapping[str, Any]:
@@ -302,7 +333,11 @@ class Featurize(Making):
                 "by_symbol": {"new": new},
             }
 
-        judged = Judged(counts, states.filter(pl.col("state") == State.STORED), changed)
+        judged = Judged(
+            counts,
+            pl.concat([piece.stored for piece in pieces]),
+            pl.concat([piece.changed for piece in pieces]),
+        )
         return publish(transaction, self, batch, judged, details)
 
     def _with_strange(
@@ -373,5 +408,8 @@ def _on_own_footing(
         made: The features.
     """
     factors = {"price": bars["price_factor"], "volume": bars["volume_factor"]}
-    columns = [pl.col(feature.name) / factors[feature.unit] for feature in made if feature.unit]
+    moved = {unit for unit, factor in factors.items() if (factor != 1.0).any()}
+    columns = [
+        pl.col(feature.name) / factors[feature.unit] for feature in made if feature.unit in moved
+    ]
     return features.with_columns(columns)

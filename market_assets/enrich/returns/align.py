@@ -96,9 +96,9 @@ def align(bars: pl.DataFrame, grid: pl.DataFrame, series: pl.DataFrame) -> pl.Da
         piece=severed.cum_sum().over("symbol"),
     )
     rows = (
-        series.join(grid.select("ts", "since"), how="cross")
-        .join(own_bars, on=["symbol", "ts"], how="left")
-        .sort("symbol", "ts")
+        series.sort("symbol")
+        .join(grid.select("ts", "since").sort("ts"), how="cross")
+        .join(own_bars, on=["symbol", "ts"], how="left", maintain_order="left")
     )
     stored = pl.col("close").is_not_null()
     has_bar = pl.col("state").is_not_null()
@@ -173,22 +173,24 @@ def wide(returns: pl.DataFrame, values: str = "log_return") -> pl.DataFrame:
     return returns.pivot("symbol", index="ts", values=values).sort("ts")
 
 
-def neutral_shares(returns: pl.DataFrame) -> pl.DataFrame:
+def neutral_shares(returns: pl.DataFrame, by: Sequence[str] = ("symbol",)) -> pl.DataFrame:
     """How much of each symbol is neutral where a return is called for.
 
     Args:
-        returns: A frame of RETURNS_SCHEMA.
+        returns: A frame of RETURNS_SCHEMA, and any other columns.
+        by: The columns that are told apart.
 
     Returns:
-        symbol, bars (that its calendar calls for, without those before which there is none),
-        neutral (of them), share (0 to 1; 0 without bars), and a column of counts for each
-        `Neutral`; sorted by symbol.
+        The columns that are told apart, bars (that its calendar calls for, without those before
+        which there is none), neutral (of them), share (0 to 1; 0 without bars), and a column of
+        counts for each
+        `Neutral`; sorted by the first.
     """
     counts = {reason.value: (pl.col("neutral") == reason).sum() for reason in Neutral}
     structural = pl.sum_horizontal(reason.value for reason in STRUCTURAL)
     absent = pl.sum_horizontal(reason.value for reason in Neutral if reason not in STRUCTURAL)
     return (
-        returns.group_by("symbol")
+        returns.group_by(by)
         .agg(pl.len().alias("rows"), **counts)
         .with_columns(bars=pl.col("rows") - structural, neutral=absent)
         .with_columns(
@@ -196,6 +198,6 @@ def neutral_shares(returns: pl.DataFrame) -> pl.DataFrame:
             .then(pl.col("neutral") / pl.col("bars"))
             .otherwise(0.0)
         )
-        .select("symbol", "bars", "neutral", "share", *counts)
-        .sort("symbol")
+        .select(*by, "bars", "neutral", "share", *counts)
+        .sort(by)
     )

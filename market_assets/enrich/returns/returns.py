@@ -145,6 +145,23 @@ class Alignment:
         return kept_in(partitions, self.floor)
 
 
+@dataclass(frozen=True)
+class _Share:
+    """What one member brings to a piece of a matrix.
+
+    Attributes:
+        bars: symbol, ts, close, state, severed: see `align`.
+        series: symbol, start, end: see `align`.
+        opens: The `ts` of the bars of its calendar.
+        jumps: Its jumps over a night: a frame like NO_JUMPS.
+    """
+
+    bars: pl.DataFrame
+    series: pl.DataFrame
+    opens: pl.Series
+    jumps: pl.DataFrame
+
+
 class Returns(Making):
     """One alignment of returns over a window, oldest partition first.
 
@@ -160,6 +177,7 @@ class Returns(Making):
     """
 
     kind = "returns"
+    batch_bars = 300_000
 
     def __init__(
         self, store: Store, alignment: Alignment, window: Window, *, run: Run = BY_HAND
@@ -222,29 +240,38 @@ class Returns(Making):
             window = Window(self._begin, window.end)
         window = above(window, self._alignment.floor)
         read = Window(self._reach(batch[0]), window.end)
-        bars, series, opens = [], [], []
-        jumps = [NO_JUMPS]
-        for member in self._members:
-            grid = Grid(transaction, member)
-            symbol = pl.lit(self._alignment.prefix_of(member)) + pl.col("symbol")
-            basis = self._alignment.basis_of(member)
-            whole = on_one_footing(transaction, member, grid.bars(read), basis)
-            if watches_jumps(member.profile, self._alignment.settings_of(member).basis):
-                member_jumps = jumps_in(transaction, member, whole, basis=basis)
-                jumps.append(member_jumps.filter(window.holds()).with_columns(symbol=symbol))
-
-            member_bars = whole.select("symbol", "ts", "close", "state", "severed")
-            bars.append(member_bars.with_columns(symbol=symbol))
-            bounds = _bounds(member_bars, grid, read, self.now)
-            series.append(bounds.with_columns(symbol=symbol))
-            called_for = belongs(member.window, derived=member.is_derived)
-            opens.append(member.closed(read).filter(called_for)["ts"])
-        times = common_grid(opens, intersection=self._alignment.intersection).to_frame()
-        returns = align(pl.concat(bars), self._with_reach(times, batch), pl.concat(series)).filter(
-            window.holds()
+        shares = [self._share(transaction, member, read, window) for member in self._members]
+        times = common_grid(
+            [share.opens for share in shares], intersection=self._alignment.intersection
         )
+        returns = align(
+            pl.concat([share.bars for share in shares]),
+            self._with_reach(times.to_frame(), batch),
+            pl.concat([share.series for share in shares]),
+        ).filter(window.holds())
+        jumps = pl.concat([NO_JUMPS, *(share.jumps for share in shares)])
         changed = transaction.returns.replace(self.dataset, window, returns)
-        return self._outcomes(transaction, batch, returns, changed, pl.concat(jumps))
+        return self._outcomes(transaction, batch, returns, changed, jumps)
+
+    def _share(self, view: Snapshot, member: Scope, read: Window, window: Window) -> _Share:
+        """What a member brings to the returns of a window, of candles from further back on."""
+        grid = Grid(view, member)
+        symbol = pl.lit(self._alignment.prefix_of(member)) + pl.col("symbol")
+        basis = self._alignment.basis_of(member)
+        whole = on_one_footing(view, member, grid.bars(read), basis)
+        jumps = NO_JUMPS
+        if watches_jumps(member.profile, self._alignment.settings_of(member).basis):
+            member_jumps = jumps_in(view, member, whole, basis=basis)
+            jumps = member_jumps.filter(window.holds()).with_columns(symbol=symbol)
+
+        bars = whole.select("symbol", "ts", "close", "state", "severed")
+        called_for = belongs(member.window, derived=member.is_derived)
+        return _Share(
+            bars.with_columns(symbol=symbol),
+            _bounds(bars, grid, read, self.now).with_columns(symbol=symbol),
+            member.closed(read).filter(called_for)["ts"],
+            jumps,
+        )
 
     def fixed(self, view: Snapshot) -> set[str]:
         """See `Making.fixed`."""
@@ -301,8 +328,10 @@ class Returns(Making):
         jumps: pl.DataFrame,
     ) -> list[PartitionOutcome]:
         part = partition_key(self.cadence)
+        placed = neutral_shares(returns.with_columns(part), by=("part", "symbol"))
         shares = {
-            str(key): neutral_shares(rows).to_dicts() for (key,), rows in returns.group_by(part)
+            str(key): rows.drop("part").to_dicts()
+            for (key,), rows in placed.group_by("part", maintain_order=True)
         }
         moved = {str(key): rows.to_dicts() for (key,), rows in jumps.group_by(part)}
 

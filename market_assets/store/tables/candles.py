@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from market_assets.market.columns import EXTRA_NAMES, extras_in
+from market_assets.market.columns import EXTRA_NAMES, OHLCV, extras_in
 from market_assets.market.datasets import Family
 from market_assets.market.timeframes import TS, Timeframe
 from market_assets.store.database import Table, bounds, naive, windows_frame
@@ -64,6 +64,30 @@ class Candles(Table):
         """
         table = table_of(dataset)
         return rows_of(self._db, table, window, symbols, extras=extras_in(extras), probe=table)
+
+    def prices(
+        self,
+        dataset: Dataset,
+        symbols: Sequence[str],
+        window: Window,
+        columns: Sequence[str] = OHLCV,
+    ) -> pl.DataFrame:
+        """Some columns of the stored candles of some symbols in a window, in the table's order.
+
+        Returns:
+            number (Int32: the place of the candle's symbol among the symbols, from 0 on), ts, and
+            the columns; no other column is read.
+        """
+        return self._db.frame(
+            f"""
+            SELECT (list_position($symbols, symbol) - 1)::INTEGER AS number, ts,
+                {", ".join(columns)}
+            FROM {table_of(dataset)}
+            WHERE ts >= $start AND ts < $end AND list_contains($symbols, symbol)
+            """,
+            **dict(zip(("start", "end"), bounds(window), strict=True)),
+            symbols=list(symbols),
+        )
 
     def reach_back(
         self, dataset: Dataset, symbols: Sequence[str], window: Window, bars: int

@@ -54,30 +54,34 @@ class FeaturesWriter(Features):
             dataset: Which dataset.
             symbols: Whose features.
             window: Holds every row.
-            rows: symbol, ts and the features; unique by symbol and ts. A column of the table that
-                is not among them becomes null in a row that is replaced.
+            rows: symbol, ts and the features; unique by symbol and ts, and best sorted by them,
+                which is the order in which they are stored. A column of the table that is not among
+                them becomes null in a row that is replaced.
 
         Returns:
             symbol, ts of the rows that differ from what was there.
         """
         table, key = table_of(dataset), ["symbol", "ts"]
         names = [name for name in rows.columns if name not in key]
-        columns = ", ".join(map(identifier, rows.columns))
+        columns = [identifier(name) for name in rows.columns]
         before = self._db.frame(
-            f"SELECT {columns} FROM {table} WHERE ts >= ? AND ts < ? AND list_contains(?, symbol)",
+            f"""
+            SELECT {", ".join(columns)}
+            FROM {table}
+            WHERE ts >= ? AND ts < ? AND list_contains(?, symbol)
+            """,
             *(*bounds(window), list(symbols)),
         )
         if before.is_empty():
-            added, gone = rows, before.select(key)
-        else:
-            single, _ = apart(before)
-            kept = rows.join(single, on=key, suffix="_before").filter(_alike(names)).select(key)
-            added = rows.join(kept, on=key, how="anti")
-            gone = before.join(kept, on=key, how="anti").select(key)
+            self._db.insert(table, rows, columns)
+            return rows.select(key)
+
+        single, _ = apart(before)
+        kept = rows.join(single, on=key, suffix="_before").filter(_alike(names)).select(key)
+        added = rows.join(kept, on=key, how="anti").sort(key)
+        gone = before.join(kept, on=key, how="anti").select(key)
         self._db.delete_keys(table, gone)
-        self._db.insert(
-            table, added.sort("ts", "symbol"), [identifier(name) for name in rows.columns]
-        )
+        self._db.insert(table, added, columns)
         return pl.concat([added.select(key), gone]).unique()
 
 

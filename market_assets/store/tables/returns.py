@@ -38,11 +38,12 @@ class ReturnsWriter(Returns):
         Args:
             dataset: Which dataset.
             window: Holds every row.
-            rows: symbol, ts, simple_return, log_return, bars, neutral; unique by symbol and ts.
+            rows: symbol, ts, simple_return, log_return, bars, neutral; unique by symbol and ts, and
+                best sorted by them, which is the order in which they are stored.
 
         Returns:
             symbol, ts of the rows that differ from what was there.
         """
         table = table_of(dataset)
         before = self._db.frame(f"SELECT * FROM {table} WHERE ts >= ? AND ts < ?", *bounds(window))
-        return self._db.replace(table, before, rows.select(before.columns).sort("ts", "symbol"))
+        return self._db.replace(table, before, rows.select(before.columns))

@@ -5,6 +5,7 @@ They look nowhere ahead, and are null where they would be wrong.
 
 from __future__ import annotations
 
+from datetime import UTC, timedelta
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ from polars.testing import assert_frame_equal
 from market_assets.config.research import FeatureSettings
 from market_assets.enrich.features.compute import compute, features_of, reach_of
 from market_assets.enrich.features.families import FAMILIES
-from market_assets.market.timeframes import Timeframe
+from market_assets.market.timeframes import Timeframe, Window
 from market_assets_tests.support.features import ALL, SHORT, candles
 
 if TYPE_CHECKING:
@@ -51,6 +52,18 @@ def test_what_is_left_out_is_no_column_and_a_day_has_no_average_price_by_session
     assert [one.name for one in features_of(given, D1)] == bands
     assert compute(candles([1, 2, 3]), ()).columns == ["symbol", "ts"]
     assert reach_of(()) == 0
+
+
+@pytest.mark.parametrize(("first", "after"), [(0, 60), (10, 60), (20, 21), (50, 90), (70, 80)])
+def test_features_within_a_window_are_those_rows_of_all(first: int, after: int):
+    rng = np.random.default_rng(3)
+    bars = candles(100 + np.cumsum(rng.normal(0, 1, 60)), spread=0.5)
+    other = bars.with_columns(symbol=pl.lit("Z"), run=pl.lit(9).cast(bars.schema["run"]))
+    bars = pl.concat([bars, other])
+    start = bars["ts"][0].replace(tzinfo=UTC)
+    window = Window(start + timedelta(minutes=first), start + timedelta(minutes=after))
+    made = compute(bars, SHORT, within=window)
+    assert_frame_equal(made, compute(bars, SHORT).filter(window.holds()), check_exact=True)
 
 
 # The same as TA-Lib called on the whole history

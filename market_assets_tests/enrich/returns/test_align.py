@@ -157,6 +157,17 @@ def test_a_symbol_is_judged_by_the_bars_to_which_its_own_calendar_calls_for_a_re
     assert shares == [("A", 3, 2, 2 / 3, 1, 0), ("B", 0, 0, 0.0, 0, 3)]
 
 
+def test_shares_are_told_apart_by_any_columns():
+    returns = align(
+        bars_of(A="100 open 100 no_trade"), grid_of(*range(4)), series_of(A=(0, 9))
+    ).with_columns(half=pl.col("ts") >= at(2))
+    shares = neutral_shares(returns, by=("half", "symbol"))
+    assert shares.select("half", "symbol", "bars", "neutral").rows() == [
+        (False, "A", 1, 1),
+        (True, "A", 2, 1),
+    ]
+
+
 def test_a_log_return_is_the_logarithm_of_the_ratio():
     returns = align(bars_of(A="100 110"), grid_of(0, 1), series_of(A=(0, 9)))
     assert returns["log_return"].to_list() == pytest.approx([0.0, math.log(1.1)], abs=1e-15)

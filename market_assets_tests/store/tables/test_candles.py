@@ -24,6 +24,21 @@ def test_the_oldest_candle_of_each_symbol(write, read, minutes):
     }
 
 
+def test_prices_are_read_with_the_place_of_their_symbol_and_no_other_column(write, read, minutes):
+    candles = Dataset.candles("crypto", M1)
+    write("candles.create", candles, derived=False)
+    rows = minutes.candles(("ETH", 1, 2.0, 5.0), ("BTC", 2, 3.0, None), ("XRP", 1, 4.0, 1.0))
+    write("candles.merge", candles, ["BTC", "ETH", "XRP"], minutes.window(0, 9), rows)
+    found = read("candles.prices", candles, ["ETH", "ADA", "BTC"], minutes.window(1, 3))
+    assert found.columns == ["number", "ts", "open", "high", "low", "close", "volume"]
+    assert found.select("number", "close", "volume").sort("number").rows() == [
+        (0, 2.0, 5.0),
+        (2, 3.0, None),
+    ]
+    later = read("candles.prices", candles, ["ETH", "BTC"], minutes.window(2, 3), ["close"])
+    assert later.rows() == [(1, minutes.naive(2), 3.0)]
+
+
 # Derived candles
 
 

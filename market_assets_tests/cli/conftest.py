@@ -37,7 +37,7 @@ def holed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Shell, Don
     """
     with PracticeVendor(Market.model_validate({**MARKET, "faults": FAULTS})) as vendor:
         shell = Shell(tmp_path_factory.mktemp("holed"), vendor)
-        yield shell, shell.process("backfill")
+        yield shell, shell.run("backfill")
 
 
 @pytest.fixture(scope="session")

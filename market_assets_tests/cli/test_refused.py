@@ -5,6 +5,7 @@ The tests cover also pages in place of answers, and what asks again.
 
 from __future__ import annotations
 
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,6 +17,8 @@ from market_assets_tests.support.shell import Shell
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from market_assets_tests.support.shell import Done
 
 DAY = (
     "profiles: {kept: {kind: CRYPTO, start: 2025-02-26, end: 2025-02-27, timeframes: {fetch: "
@@ -40,20 +43,27 @@ def keep(shell: Shell, tmp_path: Path, sources: str, name: str) -> None:
     shell.environment["MARKET_ASSETS_UNIVERSE"] = str(path)
 
 
+@pytest.fixture(scope="module")
+def backfilled(tmp_path_factory: pytest.TempPathFactory, vendor) -> tuple[Shell, Done]:
+    """A terminal after a backfill whose rows were refused, and what that backfill said."""
+    folder = tmp_path_factory.mktemp("odd")
+    shell = Shell(folder, vendor)
+    rows = [f"2025-02-26 {hour:02}:00:00,{100 + hour},102,98,101,-1" for hour in range(24)]
+    (folder / "BTC.csv").write_text("\n".join(["ts,open,high,low,close,volume", *rows]))
+    keep(shell, folder, "{type: archive, path: '{symbol}.csv'}", "files")
+    return shell, shell.run("backfill")
+
+
 class TestRefusedRows:
     @pytest.fixture
-    def odd(self, shell: Shell, tmp_path: Path) -> Shell:
-        rows = [f"2025-02-26 {hour:02}:00:00,{100 + hour},102,98,101,-1" for hour in range(24)]
-        (tmp_path / "BTC.csv").write_text("\n".join(["ts,open,high,low,close,volume", *rows]))
-        keep(shell, tmp_path, "{type: archive, path: '{symbol}.csv'}", "files")
-        shell.backfilled = shell.run("backfill")
-        return shell
+    def odd(self, backfilled: tuple[Shell, Done]) -> Shell:
+        return backfilled[0]
 
     def test_each_command_says_how_many_why_with_an_example_and_what_mends_it(
-        self, odd: Shell
+        self, odd: Shell, backfilled: tuple[Shell, Done]
     ) -> None:
         commands = {
-            "backfill": odd.backfilled,
+            "backfill": backfilled[1],
             "status": odd.run("status"),
             "gaps": odd.run("gaps"),
             "explain": odd.run("gaps", "--explain", "BTC", "2025-02-26T00:00"),
@@ -66,8 +76,10 @@ class TestRefusedRows:
             assert "v=-1" in text, name
             assert "rows of files" in text, name
 
-    def test_on_a_terminal_of_80_columns_no_line_is_longer(self, odd: Shell) -> None:
-        odd.environment["COLUMNS"] = "80"
+    def test_on_a_terminal_of_80_columns_no_line_is_longer(
+        self, odd: Shell, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setitem(odd.environment, "COLUMNS", "80")
         for command in ("status", "jobs"):
             lines = odd.process(command).out.splitlines()
             assert any(line.startswith("Refused") for line in lines), command
@@ -80,7 +92,13 @@ class TestRefusedRows:
         (kind, *_) = odd.run("jobs", "--json").json["jobs"][-1]["detail"]["refused"]
         assert kind["rows"] >= 22
 
-    def test_nothing_is_said_any_more_when_it_is_mended(self, odd: Shell, tmp_path: Path) -> None:
+    def test_nothing_is_said_any_more_when_it_is_mended(
+        self, backfilled: tuple[Shell, Done], tmp_path: Path
+    ) -> None:
+        folder = backfilled[0].home.parent
+        shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+        odd = Shell(tmp_path, backfilled[0].vendor)
+        keep(odd, tmp_path, "{type: archive, path: '{symbol}.csv'}", "files")
         rows = [f"2025-02-26 {hour:02}:00:00,100,102,98,101,5" for hour in range(24)]
         (tmp_path / "BTC.csv").write_text("\n".join(["ts,open,high,low,close,volume", *rows]))
         done = odd.run("backfill")

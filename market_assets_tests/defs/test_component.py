@@ -64,11 +64,23 @@ def project(tmp_path: Path) -> Path:
     return folder
 
 
-def terminal(project: Path, *words: str) -> str:
-    """What `dg` prints in the project; it must succeed."""
+TERMINAL = """
+import contextlib, io, json, sys
+from dagster_dg_cli.cli import cli
+
+for words in json.loads(sys.argv[1]):
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        cli(words, standalone_mode=False)
+    print(json.dumps(out.getvalue()))
+"""
+
+
+def terminal(project: Path, *commands: list[str]) -> list[str]:
+    """What `dg` prints in the project, by command; each must succeed."""
     environment = {name: value for name, value in os.environ.items() if name != HOME_VARIABLE}
     done = subprocess.run(
-        [sys.executable, "-m", "dagster_dg_cli.cli", *words],
+        [sys.executable, "-c", TERMINAL, json.dumps(commands)],
         cwd=project,
         env={**environment, "COLUMNS": "200", "DAGSTER_DG_CLI_DISABLE_TELEMETRY": "1"},
         capture_output=True,
@@ -77,15 +89,19 @@ def terminal(project: Path, *words: str) -> str:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 def test_a_universe_is_scaffolded_checked_and_listed_in_a_fresh_project(project: Path) -> None:
     registered = entry_points(group="dagster_dg_cli.registry_modules", name="market_assets")
     assert registered, "this package was installed before it had a component: pip install -e ."
-    assert "market_assets.UniverseComponent" in terminal(project, "list", "components")
+    components, _ = terminal(
+        project,
+        ["list", "components"],
+        ["scaffold", "defs", "market_assets.UniverseComponent", "my_market"],
+    )
+    assert "market_assets.UniverseComponent" in components
 
-    terminal(project, "scaffold", "defs", "market_assets.UniverseComponent", "my_market")
     folder = project / "my_markets" / "defs" / "my_market"
     assert yaml.safe_load((folder / "defs.yaml").read_text()) == {
         "type": "market_assets.UniverseComponent",
@@ -94,8 +110,9 @@ def test_a_universe_is_scaffolded_checked_and_listed_in_a_fresh_project(project:
     assert list(load_universe(folder / "universe.yaml").profiles) == ["crypto"]
 
     # This checks the YAML too.
-    assert "All definitions loaded successfully" in terminal(project, "check", "defs")
-    listed = json.loads(terminal(project, "list", "defs", "--json"))
+    check, listing = terminal(project, ["check", "defs"], ["list", "defs", "--json"])
+    assert "All definitions loaded successfully" in check
+    listed = json.loads(listing)
     assert {asset["asset_key"] for asset in listed["assets"]} == {
         "crypto/candles_1m",
         "crypto/candles_1h",

@@ -17,8 +17,6 @@ from market_assets.practice.stream_faults import StreamFault
 from market_assets_tests.support.live_ground import MINUTE, LiveGround, clock_text, live_ground
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import polars as pl
 
     from market_assets.live.report import StreamReport
@@ -62,7 +60,7 @@ class TwoSessions:
 
 
 @pytest.fixture(scope="module")
-def sessions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TwoSessions]:
+def sessions(tmp_path_factory: pytest.TempPathFactory) -> TwoSessions:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(CLOCK_VARIABLE, clock_text())
         with live_ground(tmp_path_factory.mktemp("sessions"), "BTCUSDT", "ETHUSDT") as live:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def test_status_is_the_matrix_that_the_backfill_showed(holed: tuple[Shell, Done]) -> None:
     shell, backfill = holed
-    table = shell.process("status")
+    table = shell.run("status")
     assert table.code == 3
     assert table.out.strip() in backfill.out
     assert table.err == ""

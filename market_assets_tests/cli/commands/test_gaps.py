@@ -28,7 +28,7 @@ FEAST = "2024-11-09"
 
 def test_gaps_are_whole_though_they_reach_over_partitions(holed: tuple[Shell, Done]) -> None:
     shell, _ = holed
-    done = shell.process("gaps", "--json")
+    done = shell.run("gaps", "--json")
     assert done.code == 3
     found = {gap["symbol"]: gap for gap in done.json}
     assert set(found) == {"BTC", "ETH"}
@@ -118,7 +118,7 @@ def half_filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
 
 
 def test_a_stored_bar_ends_with_0_and_tells_its_values(half_filled: Shell) -> None:
-    done = half_filled.process("gaps", "--explain", "BTC", "2025-02-05T12:34")
+    done = half_filled.run("gaps", "--explain", "BTC", "2025-02-05T12:34")
     assert (done.code, done.err) == (0, "")
     first, verdict, *_ = done.out.splitlines()
     assert first == "crypto BTC 1h, 2025-02-05 12:00 to 2025-02-05 13:00 UTC: stored"

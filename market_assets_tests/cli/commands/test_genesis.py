@@ -24,7 +24,7 @@ def test_where_series_begin_is_listed_and_forgotten(shell: Shell) -> None:
             transaction.genesis.put(
                 Dataset.candles(profile, Timeframe.H1), symbol, began, "[vendor]"
             )
-    done = shell.process("genesis", "--json")
+    done = shell.run("genesis", "--json")
     assert done.code == 0
     assert [(row["profile"], row["symbol"]) for row in done.json] == [
         ("crypto", "BTC"),

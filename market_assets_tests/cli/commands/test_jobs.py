@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 def test_jobs_tell_what_was_done_newest_first(holed: tuple[Shell, Done]) -> None:
     shell, _ = holed
-    done = shell.process("jobs", "--json")
+    done = shell.run("jobs", "--json")
     assert done.code == 3
     audit = done.json
     assert datetime.fromisoformat(audit["timestamp"]) <= datetime.now(UTC)

@@ -38,7 +38,7 @@ def test_repair_says_what_it_would_do_does_it_and_derives_and_asks_once_more_for
 
     shell.vendor.set_faults(Market.model_validate({"faults": [hole]}).faults)
     shell.vendor.log.clear()
-    idle = shell.process("repair", "crypto", "--dry-run", "--json")
+    idle = shell.run("repair", "crypto", "--dry-run", "--json")
     assert (idle.code, idle.json["repairs"], shell.asked()) == (3, 0, [])
     assert "5 left alone, abandoned" in idle.json["found"]["crypto 1h"]
 

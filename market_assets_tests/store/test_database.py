@@ -45,13 +45,6 @@ def test_a_row_that_was_stored_twice_is_stored_once_again(database, minutes):
     assert database.frame("SELECT * FROM kept").height == 2
 
 
-def test_rows_that_are_inserted_in_pieces_stand_in_their_order(database, minutes, monkeypatch):
-    monkeypatch.setattr("market_assets.store.database._ROW_GROUP", 2)
-    frame = rows(minutes, *(("A", minute, float(minute)) for minute in (5, 3, 4, 1, 2)))
-    database.insert("kept", frame, COLUMNS)
-    assert database.frame("SELECT * FROM kept ORDER BY rowid").rows() == frame.rows()
-
-
 def test_rows_that_replace_nothing_all_differ(database, minutes):
     nothing, after = rows(minutes), rows(minutes, ("A", 1, None), ("B", 1, 2.0))
     changed = database.replace("kept", nothing, after)

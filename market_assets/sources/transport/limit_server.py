@@ -3,7 +3,7 @@
 A request is kept with the two instants between which the vendor has counted it: it was sent after
 the first and answered before the second. What holds for every instant in between holds for the
 vendor, however long requests are on their way. pyrate-limiter and limits, which count well-known
-instants, are not used: decision 36 says why.
+instants, are not used: decision 31 says why.
 
 One step looks at the clock of the place, at the hold and at the counts, and grants nothing that a
 hold forbids. How SQLite does it is in `limit_file`, Redis in `limit_redis`, PostgreSQL in

@@ -1,6 +1,6 @@
 """How bytes go to a vendor and come back: aiohttp below the interface of httpx.
 
-A page costs half the processor time that it costs with httpx's own transport (decision 38). The
+A page costs half the processor time that it costs with httpx's own transport (decision 33). The
 package httpx-aiohttp translates between the two; here its errors get the meaning that httpx's own
 have, and the environment's proxy is used as httpx does it.
 """

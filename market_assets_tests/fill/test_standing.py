@@ -24,7 +24,8 @@ class TestSourcesThatAreDown:
     def test_a_source_that_fails_three_times_in_a_row_is_not_asked_again_in_that_fill(
         self, ground, vendor
     ):
-        vendor.set_faults([Fault(fault="error")])
+        # The pages of both symbols wait before the first answer is here, so that they take turns.
+        vendor.set_faults([Fault(fault="delay", seconds=0.2), Fault(fault="error")])
         ground.add_vendor("vendor", vendor, concurrency=1)
         ground.keep(MINUTES + "symbols: {BTC: {}, ETH: {}}\nstart: 2025-02-20")
 

@@ -312,6 +312,44 @@ class TestWhatTheVendorCounts:
 
         assert virtual_time.run(ask) < 0.01
 
+    @pytest.mark.parametrize(
+        ("headers", "is_heard"),
+        [
+            ({}, True),
+            ({"age": "30"}, False),
+            ({"date": "yesterday"}, False),
+            ({"x-mbx-used-weight-1m": "many"}, False),
+        ],
+    )
+    def test_a_count_is_believed_if_it_is_certain_which_minute_it_is_of(self, headers, is_heard):
+        usual = {"date": "Tue, 14 Nov 2023 12:00:30 GMT", "x-mbx-used-weight-1m": "1199"}
+
+        async def ask(clock: Callable[[], float]) -> float:
+            limit = FileLimit(
+                "mine", Allowance("1200/m", MINUTES), None, clock=lambda: NOON + 30 + clock()
+            )
+            limit.open()
+            limit.hear(usual | headers, NOON + 30)
+            await limit.permit(2)
+            return clock()
+
+        assert (virtual_time.run(ask) > 1) == is_heard
+
+    def test_a_count_of_a_minutes_first_second_may_be_of_the_one_before(self):
+        async def ask(clock: Callable[[], float]) -> float:
+            limit = FileLimit(
+                "mine", Allowance("1200/m", MINUTES), None, clock=lambda: NOON + 53.9 + clock()
+            )
+            limit.open()
+            limit.hear({"date": "Tue, 14 Nov 2023 12:00:59 GMT"}, NOON + 53.9)
+            await asyncio.sleep(1.2)
+            late = {"date": "Tue, 14 Nov 2023 12:01:00 GMT", "x-mbx-used-weight-1m": "1199"}
+            limit.hear(late, NOON + 55.1)
+            await limit.permit(2)
+            return clock()
+
+        assert virtual_time.run(ask) < 2
+
     def test_raw_requests_are_counted_beside_weights(self):
         counting = Counting(clock=60, requests=(10, 300))
 

@@ -11,6 +11,8 @@ from pydantic import SecretStr
 
 from market_assets.errors import SourceError
 from market_assets.sources.transport.limit import Allowance
+from market_assets.sources.transport.limit_server import Answer, Bound, Report, Request, Unit
+from market_assets.sources.transport.limits_url import server_at
 from market_assets.sources.transport.shared_limit import SharedLimit
 from market_assets_tests.support.limits import Place, client
 from market_assets_tests.support.servers import PASSWORD, QUOTED, SERVERS
@@ -82,6 +84,26 @@ class TestServer:
 
         with pytest.raises(TimeoutError):
             permit(minute, within=0.3)
+
+    def test_what_others_have_used_takes_up_room_and_ours_on_its_way_is_not_taken_for_it(
+        self, place
+    ):
+        server = server_at(place.url)
+        start = server.now() - 5
+        bound = Bound(10, Unit.WEIGHT, 60, since=start)
+
+        def take(name: str, *reports: int) -> bool:
+            told = [Report("window", start, start + 3, weight) for weight in reports]
+            return server.take("report", Request(name, 2, 30, [bound], (), told)).is_in
+
+        assert take("a")
+        # A count below ours is old. Eight are more than ours: which of ours are among them nobody
+        # knows, so that eight are somebody else's.
+        assert take("b", 1)
+        assert not take("c", 8)
+        server.settle("report", [Answer(name, "slot", 0.0) for name in ("a", "b")])
+        assert not take("d", 8)
+        server.close()
 
     def test_a_connection_that_the_server_has_closed_is_made_anew(self, place):
         limit = shared(place, "cut", "50/s")

@@ -334,12 +334,12 @@ class ArchiveSource:
         part = self._part(file, symbol, timeframe)
         if part is None:
             return CANDLE_SCHEMA.to_frame()
-        blocks = [
-            part.keep.get(place, size)
-            for place, size, first, last in part.blocks
-            if first < end and last >= start
-        ]
-        rows = [block.filter(window.holds()) for block in blocks]
+        rows = []
+        for place, size, first, last in part.blocks:
+            if first < end and last >= start:
+                block = part.keep.get(place, size, part.schema)
+                is_inside = start <= first and last < end
+                rows.append(block if is_inside else block.filter(window.holds()))
         if part.refused is not None:
             rows.append(part.refused.filter(window.holds()))
         return pl.concat(rows, how="diagonal") if rows else CANDLE_SCHEMA.to_frame()

@@ -127,7 +127,10 @@ class ColumnReader:
             or decimal_of(numbers_of_a_bar)
             or grouping_of(written.get("volume", ()))
         )
-        is_decimal = not all(written_whole(written[column][0]).all() for column in PRICES)
+        # Only a scale makes a difference of it.
+        is_decimal = settings.price_scale is not None and not all(
+            written_whole(written[column][0]).all() for column in PRICES
+        )
         prices = {
             column: self._price(written[column], decimal, is_decimal=is_decimal)
             for column in PRICES

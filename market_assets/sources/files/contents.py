@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import polars as pl
+import pyarrow as pa
 
 from market_assets.errors import SourceError
 from market_assets.market.clock import present
 from market_assets.market.columns import extras_in
 from market_assets.sources.contract import CANDLE_SCHEMA
 from market_assets.sources.files.kept import Held, Keep, Part
-from market_assets.sources.files.numbers import whole
 from market_assets.sources.files.opens import has_fold, opens_of
 from market_assets.sources.files.paths import File, unreadable
 from market_assets.sources.files.reach import believable_opens, rows_span
@@ -144,25 +144,33 @@ def _by_symbol(
     about: str,
 ) -> Held:
     """Keep rows by symbol, only those that somebody will ask for."""
-    by_symbol = good.partition_by("symbol", as_dict=True, maintain_order=True) if len(good) else {}
-    symbols = frozenset(str(symbol) for (symbol,) in by_symbol if symbol is not None)
-    held = Held(symbols=symbols)
-    for (symbol,), rows in by_symbol.items():
+    # The reach of all rows at once, and the rows of a symbol in one piece.
+    good = good.sort("symbol", nulls_last=False, maintain_order=True)
+    reached = believable_opens(good.lazy(), timeframe, present()).collect()
+    stamps = good["ts"].to_physical().to_numpy()
+    candles = good.select(*CANDLE_SCHEMA.names(), *extras_in(good.columns)).rechunk().to_arrow()
+    (batch,) = candles.to_batches() or [pa.RecordBatch.from_pylist([], candles.schema)]
+    runs = good["symbol"].rle().struct.unnest()
+    held = Held(symbols=frozenset(runs["value"].drop_nulls()))
+    has_members = bool(len(good)) and (good["member"].n_unique() > 1 or bool(good["member"][0]))
+    start = 0
+    for length, symbol in runs.select("len", "value").iter_rows():
+        first, start = start, start + length
         if symbol is None or (wanted is not None and symbol not in wanted):
             continue
-        part = held.parts.setdefault(str(symbol), Part(keep))
-        candles = rows.select(*CANDLE_SCHEMA.names(), *extras_in(rows.columns))
-        for at in range(0, len(candles), _BLOCK):
-            block = candles.slice(at, _BLOCK)
-            opens = block["ts"].to_physical()
-            part.blocks.append((*keep.put(block), whole(opens.min()), whole(opens.max())))
-        if rows["member"].n_unique() > 1 or rows["member"][0]:
+        part = held.parts.setdefault(symbol, Part(keep, candles.schema))
+        for at in range(first, start, _BLOCK):
+            after = min(at + _BLOCK, start)
+            place = keep.put(batch.slice(at, after - at))
+            opens = stamps[at:after]
+            part.blocks.append((*place, int(opens.min()), int(opens.max())))
+        if has_members:
             stamp = pl.col("ts").to_physical()
+            rows = good.slice(first, length)
             reach = rows.group_by("member").agg(first=stamp.min(), last=stamp.max())
             part.members = {name: (first, last) for name, first, last in reach.iter_rows()}
         try:
-            reached = believable_opens(candles.lazy(), timeframe, present()).collect()
-            part.span = rows_span(reached, timeframe, about)
+            part.span = rows_span(reached.slice(first, length), timeframe, about)
         except SourceError as error:
             part.error = str(error)
     return held

@@ -5,11 +5,11 @@ from __future__ import annotations
 import threading
 import weakref
 from dataclasses import dataclass, field
-from io import BytesIO
 from tempfile import SpooledTemporaryFile
 from typing import TYPE_CHECKING
 
 import polars as pl
+import pyarrow as pa
 
 if TYPE_CHECKING:
     from market_assets.market.timeframes import Window
@@ -38,24 +38,27 @@ class Keep:
         # Also where nobody closes the source.
         self._end = weakref.finalize(self, self._file.close)
 
-    def put(self, rows: pl.DataFrame) -> tuple[int, int]:
-        """Keep some rows; returns their place and size."""
-        packed = BytesIO()
-        rows.write_ipc(packed)
-        body = packed.getbuffer()
+    def put(self, rows: pa.RecordBatch) -> tuple[int, int]:
+        """Keep some rows; returns their place and size.
+
+        Arrow alone writes and reads them: a query of polars takes ten times as long as a day of one
+        symbol.
+        """
+        body = rows.serialize()
         with self._lock:
             place = self._size
             self._file.seek(place)
             self._file.write(body)
-            self._size += len(body)
-        return place, len(body)
+            self._size += body.size
+        return place, body.size
 
-    def get(self, place: int, size: int) -> pl.DataFrame:
-        """The rows that are kept at a place."""
+    def get(self, place: int, size: int, schema: pa.Schema) -> pl.DataFrame:
+        """The rows that are kept at a place, which have a schema."""
         with self._lock:
             self._file.seek(place)
             body = self._file.read(size)
-        return pl.read_ipc(body)
+        rows = pl.from_arrow(pa.ipc.read_record_batch(pa.py_buffer(body), schema))
+        return rows if isinstance(rows, pl.DataFrame) else rows.to_frame()
 
     def close(self) -> None:
         """Forget all."""
@@ -67,6 +70,7 @@ class Part:
     """What a file has of one symbol.
 
     Attributes:
+        schema: The columns of its rows.
         blocks: Where its rows are kept: place, bytes, and the first and last open of a block.
         span: See `Span`; None without a row.
         error: Why nobody can believe its rows.
@@ -78,6 +82,7 @@ class Part:
     """
 
     keep: Keep
+    schema: pa.Schema
     blocks: list[tuple[int, int, int, int]] = field(default_factory=list)
     span: Span | None = None
     error: str = ""

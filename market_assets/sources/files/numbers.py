@@ -27,6 +27,8 @@ _WITH_COMMA = r"^\s*[+-]?(?:\d{1,3}(?:[.'\u00a0\u202f ]\d{3})+|\d*)(?:,\d+)?(?:[
 
 _WITH_POINT = r"^[+-]?(?:\d+|\d{1,3}(?:,\d{2,3})+)\.\d+$|^[+-]?\d{1,3}(?:,\d{3}){2,}$"
 
+_FRACTION = r"^\s*[+-]?\d+\.\d+\s*$"
+
 _ONE_GROUP = r"^[+-]?\d{1,3},\d{3}$"
 
 
@@ -43,9 +45,9 @@ def numbers_of(cells: pl.Series, decimal: str | None = None) -> pl.Series:
     if cells.dtype != pl.String:
         return cells.cast(pl.Float64, strict=False)
     quick = cells.cast(pl.Float64, strict=False)
-    left = quick.is_null() & cells.is_not_null()
-    if decimal != "," and not left.any():
+    if decimal != "," and quick.null_count() == cells.null_count():
         return quick
+    left = quick.is_null() & cells.is_not_null()
     if cells.str.contains(_UNIT).any():
         unit = cells.str.extract(_UNIT, 2).str.to_lowercase().str.slice(0, 3)
         factor = unit.replace_strict(_UNITS, default=1.0, return_dtype=pl.Float64)
@@ -106,7 +108,14 @@ def decimal_of(columns: Sequence[pl.Series]) -> str | None:
 
     None where they do not.
     """
-    texts = [cells.drop_nulls().str.strip_chars() for cells in columns if cells.dtype == pl.String]
+    given = [cells for cells in columns if cells.dtype == pl.String]
+    if not given:
+        return None
+    if not pl.concat(given).str.contains(",", literal=True).any():
+        # Nearly every file: a look at each cell's shape would take longer than to read it.
+        first = (cells.head(1).str.contains(_FRACTION).any() for cells in given)
+        return "." if any(first) or pl.concat(given).str.contains(_FRACTION).any() else None
+    texts = [cells.drop_nulls().str.strip_chars() for cells in given]
     if any(cells.str.contains(_GROUPED_COMMA).any() for cells in texts):
         return ","
     comma = any(

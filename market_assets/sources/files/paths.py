@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 from datetime import timedelta
 from difflib import get_close_matches
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -78,7 +79,7 @@ class Paths:
         given = re.sub(r"\{\w+\}", lambda match: words[match.group()], self.pattern)
         pattern = str(Path(glob.escape(str(self.base))) / given)
         # Unlike Path.glob it takes a pattern that climbs or is absolute.
-        return [Path(path) for path in sorted(glob.glob(pattern, recursive=True))]  # noqa: PTH207
+        return [_path_of(path) for path in sorted(glob.glob(pattern, recursive=True))]  # noqa: PTH207
 
     def nothing_found(
         self, symbol: str, timeframe: Timeframe, what: str, names: list[str]
@@ -110,6 +111,12 @@ class Paths:
     def days_in(self, name: str, symbol: str) -> Window | None:
         """The days that a name says, apart from the symbol in it; None where it says none."""
         return period_in(name.replace(symbol, " "), self.clock)
+
+
+@lru_cache(maxsize=100_000)
+def _path_of(text: str) -> Path:
+    """The same path each time, which knows its hash: each page asks for all files."""
+    return Path(text)
 
 
 def unreadable(source: str, path: Path, error: BaseException) -> SourceError:

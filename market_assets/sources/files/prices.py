@@ -6,6 +6,7 @@ and nowhere else. How a cell becomes a number stands in `numbers`.
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -84,6 +85,8 @@ def require_plain(
         ValueError: They do; the text names the setting that says what they are.
     """
     for name, column in prices.items():
+        if _is_plain(column):
+            return
         numbers = column.drop_nulls()
         numbers = numbers.filter((numbers != _NO_PRICE) & numbers.is_finite())
         if numbers.is_empty() or ((numbers < _FIXED) | (numbers % 1000 != 0)).any():
@@ -95,6 +98,14 @@ def require_plain(
         "look like fixed-point numbers: set price_scale (1e-9 for whole billionths), "
         "or price_scale: 1 where they are prices as they stand"
     )
+
+
+def _is_plain(column: pl.Series) -> bool:
+    """Whether the first of some prices is no whole billionths already."""
+    first = column[0] if len(column) else None
+    if first is None or not isfinite(first) or first == _NO_PRICE:
+        return False
+    return bool(first < _FIXED or first % 1000 != 0)
 
 
 def volume_of(cells: Sequence[pl.Series], decimal: str | None, *, none: float | None) -> pl.Series:

@@ -54,6 +54,8 @@ def part_refused(
         name: The file's.
         timeframe: The length of the bars.
     """
+    if not bad and _is_flawless(rows):
+        return rows, NO_REFUSED
     priced = pl.any_horizontal(pl.col(column).is_not_null() for column in PRICES)
     rows = rows.with_columns(priced=priced)
     is_good = pl.col("refused").is_null() & pl.col("ts").is_not_null()
@@ -86,6 +88,16 @@ def part_refused(
     ]
     more = pl.DataFrame(extra, schema=NO_REFUSED.schema, orient="row")
     return good, pl.concat([refused.cast(NO_REFUSED.schema), more])
+
+
+def _is_flawless(rows: pl.DataFrame) -> bool:
+    """Whether each row has a time, a price, and no reason against it."""
+    nulls = {name: rows[name].null_count() for name in ("ts", "refused", *PRICES)}
+    return (
+        not nulls["ts"]
+        and nulls["refused"] == len(rows)
+        and not all(nulls[column] for column in PRICES)
+    )
 
 
 def _placed(rows: pl.DataFrame, is_good: pl.Expr, timeframe: Timeframe) -> pl.DataFrame:

@@ -126,17 +126,11 @@ def _walls(
     instant: pl.Series | None = None,
     eve: pl.Series | bool = False,
 ) -> pl.DataFrame:
-    def column(values: pl.Series | int | bool | None) -> pl.Series:  # noqa: FBT001 - a value
-        return values if isinstance(values, pl.Series) else pl.repeat(values, len(wall), eager=True)
-
-    columns = {
-        "wall": wall,
-        "offset": column(offset),
-        "dated": column(dated),
-        "instant": column(instant),
-        "eve": column(eve),
-    }
-    return pl.DataFrame(columns).cast(WALLS)
+    columns = {"wall": wall, "offset": offset, "dated": dated, "instant": instant, "eve": eve}
+    given = {name: values for name, values in columns.items() if isinstance(values, pl.Series)}
+    constants = {name: pl.lit(values) for name, values in columns.items() if name not in given}
+    frame = pl.DataFrame(given).with_columns(**constants)
+    return frame.select(pl.col(name).cast(dtype) for name, dtype in WALLS.items())
 
 
 def _nothing(rows: int) -> pl.DataFrame:

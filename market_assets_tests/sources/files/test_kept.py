@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 import pytest
 
+from market_assets.market.timeframes import TS
 from market_assets.sources.files.kept import Keep
 from market_assets_tests.support.file_fills import DAYS, HEAD, keep, minutes, write
 
@@ -21,17 +22,18 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-ROWS = pl.DataFrame({"ts": [1, 2], "close": [10.0, 11.0]})
+ROWS = pl.DataFrame({"ts": [1, 2], "close": [10.0, None]}).with_columns(pl.col("ts").cast(TS))
+(BATCH,) = ROWS.to_arrow().to_batches()
 
 
 def test_what_was_put_is_given_back_from_its_place() -> None:
     keep = Keep()
-    first, second = keep.put(ROWS), keep.put(ROWS.reverse())
-    assert keep.get(*second).equals(ROWS.reverse())
-    assert keep.get(*first).equals(ROWS)
+    first, second = keep.put(BATCH), keep.put(BATCH.slice(1, 1))
+    assert keep.get(*second, BATCH.schema).equals(ROWS.slice(1, 1))
+    assert keep.get(*first, BATCH.schema).equals(ROWS)
     keep.close()
     with pytest.raises(ValueError, match="closed"):
-        keep.get(*first)
+        keep.get(*first, BATCH.schema)
 
 
 @pytest.mark.parametrize("used", [True, False])
@@ -40,7 +42,7 @@ def test_what_nobody_closes_leaves_no_file_open(*, used: bool) -> None:
         warnings.simplefilter("always", ResourceWarning)
         keep = Keep()
         if used:
-            keep.put(ROWS)
+            keep.put(BATCH)
         del keep
         gc.collect()
     assert [str(one.message) for one in told if one.category is ResourceWarning] == []

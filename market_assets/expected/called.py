@@ -11,13 +11,16 @@ from datetime import date, timedelta
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
-import numpy as np
 import polars as pl
 
+from market_assets.imports import late_imports
 from market_assets.market.blocks import BLOCK_SCHEMA, block_length, blocks_of, since, until
 from market_assets.market.partitions import partition_key
 from market_assets.market.timeframes import TS, Window, literal, to_micros
 from market_assets.store.database import aware, naive
+
+with late_imports():
+    import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

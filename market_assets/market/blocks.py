@@ -7,15 +7,18 @@ time than the calendar's is another bit than the calendar's.
 
 from __future__ import annotations
 
-import numpy as np
 import polars as pl
 
+from market_assets.imports import late_imports
 from market_assets.market.timeframes import TS, Timeframe
+
+with late_imports():
+    import numpy as np
 
 BLOCK_SCHEMA = pl.Schema({"block": pl.Int64(), "bits": pl.UInt64()})
 """A block: how many of its length lie between 1970 and its start, and its bars."""
 
-_ALL = np.uint64(2**64 - 1)
+_ALL = 2**64 - 1
 
 
 def block_length(timeframe: Timeframe) -> int:
@@ -55,14 +58,16 @@ def blocks_of(opens: pl.Series, timeframe: Timeframe) -> pl.DataFrame:
 def since(opens: pl.Series, timeframe: Timeframe) -> pl.DataFrame:
     """The block of each of some opens, and its bits from that bar on (BLOCK_SCHEMA)."""
     blocks, slots = _places(opens, timeframe)
-    bits = (_ALL << slots) & np.uint64(_whole(timeframe))
+    bits = (np.uint64(_ALL) << slots) & np.uint64(_whole(timeframe))
     return pl.DataFrame({"block": blocks, "bits": bits}, schema=BLOCK_SCHEMA)
 
 
 def until(opens: pl.Series, timeframe: Timeframe) -> pl.DataFrame:
     """The block of each of some opens, and its bits up to and with that bar (BLOCK_SCHEMA)."""
     blocks, slots = _places(opens, timeframe)
-    return pl.DataFrame({"block": blocks, "bits": _ALL >> 63 - slots}, schema=BLOCK_SCHEMA)
+    return pl.DataFrame(
+        {"block": blocks, "bits": np.uint64(_ALL) >> 63 - slots}, schema=BLOCK_SCHEMA
+    )
 
 
 def stretch_blocks(first: pl.Series, last: pl.Series, timeframe: Timeframe) -> pl.DataFrame:

@@ -7,10 +7,10 @@ from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-import numpy as np
 import polars as pl
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
 
@@ -72,7 +72,7 @@ def micros_of(instants: pl.Series) -> NDArray[np.int64]:
 
     It looks at the column's own numbers: `to_physical` is a query, which costs fifty times as much.
     """
-    return instants.to_numpy().view(np.int64)
+    return instants.to_numpy().view("int64")
 
 
 def from_micros(micros: int) -> datetime:

@@ -91,7 +91,7 @@ DEAR = {
     ("command", "needed"),
     [
         ("validate", set()),
-        ("status", set()),
+        ("status", {"numpy"}),
         ("gaps", set()),
         ("list equity", set()),
         ("tail -n 3", set()),

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import polars as pl
-import pyarrow as pa
 
 from market_assets.errors import SourceError
+from market_assets.imports import late_imports
 from market_assets.market.clock import present
 from market_assets.market.columns import extras_in
 from market_assets.sources.contract import CANDLE_SCHEMA
@@ -23,6 +23,9 @@ from market_assets.sources.files.reach import believable_opens, rows_span
 from market_assets.sources.files.reading import BROKEN
 from market_assets.sources.files.refused import part_refused, unread_in
 from market_assets.sources.files.stamps import NO_TIME, WALLS, read_stamps
+
+with late_imports():
+    import pyarrow as pa
 
 if TYPE_CHECKING:
     from market_assets.market.calendars.sessions import SessionCalendar

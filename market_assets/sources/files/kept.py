@@ -9,7 +9,9 @@ from tempfile import SpooledTemporaryFile
 from typing import TYPE_CHECKING
 
 import polars as pl
-import pyarrow as pa
+
+with late_imports():
+    import pyarrow as pa
 
 if TYPE_CHECKING:
     from market_assets.market.timeframes import Window

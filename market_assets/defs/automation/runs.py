@@ -18,6 +18,7 @@ from market_assets.defs.assets.completeness import completeness_key
 from market_assets.defs.fill_config import run_config_of
 from market_assets.defs.internals.adapter import instance_of_terminal, range_tags, was_interrupted
 from market_assets.defs.internals.beats import launcher_seen_at
+from market_assets.defs.internals.collection import rare_collection
 from market_assets.defs.keys import (
     dataset_key,
     is_orphan,
@@ -304,14 +305,16 @@ class Runner:
         tags: Mapping[str, str],
         run_config: Mapping[str, object],
     ) -> bool:
-        result = self.definitions.resolve_implicit_global_asset_job_def().execute_in_process(
-            instance=self.instance,
-            run_id=run_id,
-            asset_selection=list(keys),
-            tags={**tags, **trigger_tag(self.trigger), **process_tags()},
-            run_config={**_SILENT, **run_config},
-            raise_on_error=False,
-        )
+        job = self.definitions.resolve_implicit_global_asset_job_def()
+        with rare_collection():
+            result = job.execute_in_process(
+                instance=self.instance,
+                run_id=run_id,
+                asset_selection=list(keys),
+                tags={**tags, **trigger_tag(self.trigger), **process_tags()},
+                run_config={**_SILENT, **run_config},
+                raise_on_error=False,
+            )
         if was_interrupted(result):
             raise KeyboardInterrupt
         return result.success

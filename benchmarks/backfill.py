@@ -1,4 +1,4 @@
-"""The main job beside its peer and its floor: a year of 1m candles from the practice vendor.
+"""The main job beside its peers and its floor: a year of 1m candles from the practice vendor.
 
 The whole has 4 symbols, 366 days and 3 rounds; the second line is a quick try:
 
@@ -26,13 +26,14 @@ import time
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 _HERE = Path(__file__).resolve().parent
 _START = datetime(2024, 1, 1, tzinfo=UTC)
@@ -41,13 +42,20 @@ _WHOLE = (4, 366)
 _FLAT = 1.25
 """Peak memory counts as flat when ten times the window takes at most so many times as much."""
 
-WHOLE, FILL, TENTH, PEER, BARE = (
+WHOLE, FILL, TENTH, PEER, FREQTRADE, BARE = (
     "backfill through Dagster",
     "fill alone",
     "fill, a tenth",
     "ccxt and pandas",
+    "freqtrade download-data",
     "bare httpx loop",
 )
+
+_PEERS = {
+    PEER: ("ccxt_peer.py", "peer-requirements.txt"),
+    FREQTRADE: ("freqtrade_peer.py", "freqtrade-requirements.txt"),
+}
+"""The script of each peer, and what its environment needs."""
 
 
 @dataclass(frozen=True)
@@ -164,14 +172,14 @@ class Bench:
         folder: Everything is written below it.
         vendor: Whom they ask.
         task: What they have to get.
-        peer: The interpreter of the peer's environment; None where there is none.
+        peers: The interpreter of the environment of each peer that there is.
     """
 
-    def __init__(self, folder: Path, vendor: Vendor, task: Task, peer: Path | None) -> None:
+    def __init__(self, folder: Path, vendor: Vendor, task: Task, peers: Mapping[str, Path]) -> None:
         self._folder = folder
         self._vendor = vendor
         self._task = task
-        self._peer = peer
+        self._peers = peers
         self._number = 0
 
     def contestants(self) -> dict[str, Callable[[], Measured]]:
@@ -182,7 +190,7 @@ class Bench:
             TENTH: self.fill_a_tenth,
             BARE: self.bare,
         }
-        return named | ({PEER: self.peer} if self._peer else {})
+        return named | {name: partial(self.peer, name) for name in self._peers}
 
     def backfill(self) -> Measured:
         """The product as a user runs it, from an empty home folder."""
@@ -219,18 +227,19 @@ class Bench:
             [sys.executable, str(_HERE / "bare_loop.py"), self._vendor.url, *self._task.arguments]
         )
 
-    def peer(self) -> Measured:
-        """The same by ccxt into pandas and Parquet."""
+    def peer(self, name: str) -> Measured:
+        """The same by a peer, into its files."""
         out = self._folder / "peer"
+        script, _ = _PEERS[name]
         command = [
-            str(self._peer),
-            str(_HERE / "ccxt_peer.py"),
+            str(self._peers[name]),
+            str(_HERE / script),
             self._vendor.url,
             *self._task.arguments,
             str(out),
         ]
         measured = self._run(command)
-        _must_equal(PEER, measured.facts["candles"], self._task.candles)
+        _must_equal(name, measured.facts["candles"], self._task.candles)
         shutil.rmtree(out)
         return measured
 
@@ -400,18 +409,18 @@ def aims_of(found: dict[str, list[Measured]], task: Task) -> list[Aim]:
         Aim(
             "fetch, clean and commit",
             task.candles / fill_seconds,
-            300_000,
+            600_000,
             "candles/s",
             more_is_better=True,
         ),
         Aim(
             "Dagster's events",
             _median(whole, lambda one: one.facts["event_ms_per_partition"]),
-            12,
+            4,
             "ms a partition",
         ),
-        Aim("the whole process", _median(whole, lambda one: one.wall), 9, "s"),
-        Aim("its peak memory", _median(whole, lambda one: one.peak), 600, "MB"),
+        *_beside_freqtrade(found),
+        Aim("its peak memory", _median(whole, lambda one: one.peak), 400, "MB"),
         Aim(
             "on disk",
             _median(whole, lambda one: one.facts["bytes_per_candle"]),
@@ -420,6 +429,15 @@ def aims_of(found: dict[str, list[Measured]], task: Task) -> list[Aim]:
         ),
         Aim("memory over a tenfold window", growth, _FLAT, "times that of a tenth"),
     ]
+
+
+def _beside_freqtrade(found: dict[str, list[Measured]]) -> list[Aim]:
+    """How many times as long freqtrade takes, where it was there."""
+    if FREQTRADE not in found:
+        return []
+    ours, theirs = (_median(found[name], lambda one: one.wall) for name in (WHOLE, FREQTRADE))
+    words = "freqtrade's time over the whole process's"
+    return [Aim(words, theirs / ours, 1.3, "times", more_is_better=True)]
 
 
 def print_report(found: dict[str, list[Measured]], task: Task, notes: Sequence[str]) -> None:
@@ -554,11 +572,22 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--rounds", type=int, default=3, help="(default: %(default)s)")
     parser.add_argument(
+        "--latency",
+        type=int,
+        default=0,
+        help="milliseconds after which the vendor answers a request (default: %(default)s)",
+    )
+    parser.add_argument(
         "--peer-venv",
         type=Path,
-        help="the peer's environment, kept for the next time; without it a temporary one",
+        help="ccxt's environment, kept for the next time; without it a temporary one",
     )
-    parser.add_argument("--no-peer", action="store_true", help="leave the peer out")
+    parser.add_argument(
+        "--freqtrade-venv",
+        type=Path,
+        help="freqtrade's environment, made if need be; without it freqtrade is left out",
+    )
+    parser.add_argument("--no-peer", action="store_true", help="leave the peers out")
     parser.add_argument(
         "--json", action="store_true", help="print every measurement as JSON, and nothing else"
     )
@@ -568,20 +597,38 @@ def _arguments() -> argparse.Namespace:
     return given
 
 
+def _peers(given: argparse.Namespace, folder: Path) -> tuple[dict[str, Path], str]:
+    """The interpreters of the peers, and why one is left out."""
+    if given.no_peer:
+        return {}, "the peers were left out as asked for"
+    venvs = {PEER: given.peer_venv or folder / "peer-venv"}
+    if given.freqtrade_venv:
+        venvs[FREQTRADE] = given.freqtrade_venv
+    peers, missing = {}, []
+    for name, venv in venvs.items():
+        _say(f"preparing the environment of {name} ...")
+        python, why = prepare_peer(venv.absolute(), _PEERS[name][1])
+        if python is None:
+            missing.append(f"{name}: {why}")
+        else:
+            peers[name] = python
+    return peers, "; ".join(missing)
+
+
+def _slow(milliseconds: int) -> list[dict[str, object]]:
+    """The fault of a vendor that answers so late."""
+    return [{"fault": "delay", "seconds": milliseconds / 1000}] if milliseconds else []
+
+
 def main() -> None:
     given = _arguments()
     task = Task(_NAMES[: given.symbols], given.days)
     with tempfile.TemporaryDirectory(prefix="market-assets-benchmark-") as name:
         folder = Path(name)
-        peer, missing = None, "the peer was left out as asked for"
-        if not given.no_peer:
-            _say("preparing the peer's environment ...")
-            peer, missing = prepare_peer(
-                given.peer_venv.absolute() if given.peer_venv else folder / "peer-venv"
-            )
+        peers, missing = _peers(given, folder)
         load = os.getloadavg()[0]
-        with practice_vendor(folder, task) as vendor:
-            bench = Bench(folder, vendor, task, peer)
+        with practice_vendor(folder, task, faults=_slow(given.latency)) as vendor:
+            bench = Bench(folder, vendor, task, peers)
             _say("warming the vendor ...")
             warm = bench.bare().vendor
             found = measure(bench, given.rounds)

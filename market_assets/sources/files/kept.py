@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from market_assets.imports import late_imports
+
 with late_imports():
     import pyarrow as pa
 

@@ -28,6 +28,7 @@ from market_assets.sources.contract import (
 from market_assets.sources.files.columns import ColumnReader
 from market_assets.sources.files.contents import Briefing, ContentsReader
 from market_assets.sources.files.kept import Held, Keep, Part, Span
+from market_assets.sources.files.look import Look
 from market_assets.sources.files.losses import Loss, losses_in_file, losses_of_files
 from market_assets.sources.files.parquet import ParquetReader
 from market_assets.sources.files.paths import File, Paths, unreadable
@@ -89,6 +90,7 @@ class ArchiveSource:
         self._contents = ContentsReader(name, settings, columns, self._parquet)
         self._briefing = Briefing()
         self._keep = Keep()
+        self._looks: dict[tuple[str, Timeframe], Look] = {}
         # One file at a time, whole: so much memory is taken once, and a wait for the same file
         # finds it read.
         self._reading = threading.RLock()
@@ -136,6 +138,7 @@ class ArchiveSource:
             self._table.cache_clear()
             self._keep.close()
             self._keep = Keep()
+            self._looks.clear()
 
     async def fetch(
         self, symbol: str, timeframe: Timeframe, start: datetime, end: datetime
@@ -205,7 +208,7 @@ class ArchiveSource:
         return digest_of(file.path)
 
     def _fetch(self, symbol: str, timeframe: Timeframe, window: Window) -> pl.DataFrame:
-        files, broken = self._files(symbol, timeframe)
+        files, broken = self._near(symbol, timeframe, window)
         frames = [
             self._rows(file, symbol, timeframe, window)
             for file, span in files
@@ -222,6 +225,23 @@ class ArchiveSource:
         if lost:
             raise PartialAnswerError(frame, lost)
         return frame
+
+    def _near(
+        self, symbol: str, timeframe: Timeframe, window: Window
+    ) -> tuple[list[tuple[File, Span | None]], list[tuple[File, str]]]:
+        """Find at least those of the symbol's files that reach into a window: see `_files`.
+
+        Of a thousand files only those that reached into it at the latest look are looked at again,
+        unless a folder has changed.
+        """
+        look = self._looks.get((symbol, timeframe))
+        near = None if look is None else look.near(window)
+        if near is not None:
+            return near, []
+        files, broken = self._files(symbol, timeframe)
+        if not broken:
+            self._looks[symbol, timeframe] = Look.of(files, self._paths.base)
+        return files, broken
 
     def _files(
         self, symbol: str, timeframe: Timeframe

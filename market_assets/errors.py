@@ -101,7 +101,17 @@ def _printable(sign: str) -> str:
 
 
 class ReadError(MarketAssetsError):
-    """What a reader asks for does not exist."""
+    """What a reader asks for does not exist, or cannot be asked for.
+
+    Attributes:
+        key: The parameter at fault, such as `symbols`; empty where it is none of them.
+        absent: True where what is asked for does not exist; False where the question is at fault.
+    """
+
+    def __init__(self, message: str, *, key: str = "", absent: bool = False) -> None:
+        self.key = key
+        self.absent = absent
+        super().__init__(message)
 
 
 class ExportError(MarketAssetsError):
@@ -130,3 +140,21 @@ class StreamBusyError(MarketAssetsError):
 
 class UpError(MarketAssetsError):
     """The platform cannot be started here: port, address, home folder or another one that runs."""
+
+
+class ServeError(MarketAssetsError):
+    """The HTTP API cannot be started, or cannot do what it is asked for now.
+
+    Attributes:
+        key: The parameter or the setting at fault; empty where it is none.
+        busy: True where the same may be had a moment later.
+    """
+
+    def __init__(self, message: str, *, key: str = "", busy: bool = False) -> None:
+        self.key = key
+        self.busy = busy
+        super().__init__(message)
+
+
+class PlatformError(MarketAssetsError):
+    """Dagster's pages cannot be reached, or refuse what they are asked for."""

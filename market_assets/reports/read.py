@@ -11,36 +11,25 @@ import polars as pl
 from market_assets.config.load import load_universe
 from market_assets.config.universe import Universe
 from market_assets.errors import ReadError
-from market_assets.expected.scope import scope_of
-from market_assets.expected.series import base_of, calendar_of
 from market_assets.home import home as home_folder
 from market_assets.imports import late_imports
 from market_assets.market.clock import present
-from market_assets.market.datasets import Dataset, Family
-from market_assets.market.timeframes import Timeframe, Window, literal, midnight
+from market_assets.market.timeframes import Window, midnight
+from market_assets.reports.question import Question, dataset_named
 from market_assets.store import Store
 from market_assets.words import hint, listed
 
 with late_imports():
     from market_assets.enrich.returns.align import wide as matrix
-    from market_assets.enrich.returns.returns import markets_cadence
-    from market_assets.reports.adjusted import adjusted_candles
-    from market_assets.reports.archive import with_archived
-    from market_assets.verdicts.trust import quality_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     import duckdb
 
-    from market_assets.config.universe import Profile
-    from market_assets.expected.scope import Scope
-    from market_assets.market.partitions import Cadence
-    from market_assets.store import Snapshot
 
 Bound = str | date | datetime | None
 
-_TICK, _WEEK = timedelta(microseconds=1), timedelta(days=8)
 _FIRST, _LAST = datetime(1900, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 
 
@@ -97,74 +86,26 @@ def read(
     """
     if not isinstance(universe, Universe):
         universe = load_universe(None if universe is None else Path(universe))
-    dataset = _parsed(profile, table)
-    timeframe = dataset.timeframe
-    candles = Dataset.candles(profile, timeframe)
-    _check_family(dataset, candles, adjusted=adjusted, quality=quality)
-    members = _members(universe, dataset)
-    members_by_name = {name: member for member in members for name in _names(profile, member)}
-    chosen = (
-        members_by_name if symbols is None else [symbols] if isinstance(symbols, str) else symbols
+    question = Question.about(
+        universe,
+        dataset_named(profile, table),
+        [symbols] if isinstance(symbols, str) else symbols,
+        until=None if as_of is None else instant_of("as_of", as_of),
+        adjusted=adjusted,
+        quality=quality,
     )
-    wanted = sorted(set(chosen))
-    if unknown := [name for name in wanted if name not in members_by_name]:
-        raise ReadError(
-            f"{profile} has no {unknown[0]}{hint(unknown[0], members_by_name)} "
-            f"It has {listed(sorted(members_by_name))}"
-        )
-    until = None if as_of is None else _instant("as_of", as_of)
-    first = _FIRST if start is None else _instant("start", start)
-    last = _LAST if end is None else _instant("end", end)
+    first = _FIRST if start is None else instant_of("start", start)
+    last = _LAST if end is None else instant_of("end", end)
     if last < first:
-        raise ReadError(f"end: {end} lies before the start, {start}; swap them")
-    window = Window(first, last)
+        raise ReadError(f"end: {end} lies before the start, {start}; swap them", key="end")
     folder = _folder(home)
     store = _store(folder)
-    lake = None if universe.export is None else universe.export.folder_in(folder)
     with store.reading_copy(f"reading {profile} {table}") as view:
-        if not view.catalog.has(profile, table):
-            raise ReadError(
-                f"{store.path}: {profile}.{table} holds nothing yet: "
-                "market-assets backfill makes it"
-            )
-        if adjusted:
-            _need_actions(view, profile)
-            frame = adjusted_candles(
-                view,
-                members[0],
-                timeframe,
-                lake=lake,
-                symbols=wanted,
-                window=window,
-                day=(until or present()).date(),
-            )
-        else:
-            frame = view.candles.rows(profile, table, wanted, window)
-        if quality:
-            marks = view.agreement.trust(
-                Dataset.candles(profile, base_of(members[0], timeframe)), wanted, _around(window)
-            )
-            frame = frame.with_columns(quality_of(_opens_in(frame, members[0], timeframe), marks))
-        if not adjusted:
-            frame = with_archived(
-                view,
-                frame,
-                dataset,
-                lake=lake,
-                cadence=_cadence_of(universe, dataset),
-                symbols=wanted,
-                window=window,
-            )
-    if until is not None:
-        frame = pl.concat(
-            _closed(
-                frame.filter(pl.col("symbol").is_in(list(_names(profile, member)))),
-                scope_of(member, timeframe, until),
-            )
-            for member in members
-        )
-    frame = frame.sort("symbol", "ts")
-    return frame if wide is None else _spread(frame, wide, f"{profile}.{table}", wanted)
+        question.check_stored(view, store.path)
+        frame = question.rows(view, Window(first, last), folder)
+    if wide is None:
+        return frame
+    return _spread(frame, wide, f"{profile}.{table}", question.symbols)
 
 
 def connect(home: Path | str | None = None) -> duckdb.DuckDBPyConnection:
@@ -259,124 +200,26 @@ def write_matrix(returns: pl.DataFrame, value: str, path: Path) -> tuple[Path, P
     return path, mask
 
 
-def _parsed(owner: str, table: str) -> Dataset:
-    try:
-        return Dataset.named(owner, table)
-    except ValueError as error:
-        raise ReadError(
-            f"{table!r} is no table to read; write candles_1h, features_1d or returns_1d, "
-            f"of {listed(Timeframe)}"
-        ) from error
+def instant_of(key: str, bound: str | date | datetime) -> datetime:
+    """The instant that a reader names, in UTC; a day is its first instant.
 
+    Args:
+        key: What the reader calls it.
+        bound: A day, or an instant (UTC where it has no zone), or one of both as ISO text.
 
-def _members(universe: Universe, dataset: Dataset) -> list[Profile]:
-    """The profiles whose symbols are in a table."""
-    name, family, timeframe = dataset.owner, dataset.family, dataset.timeframe
-    if dataset in universe.matrices:
-        return universe.in_markets(timeframe)
-    if name not in universe.profiles:
-        raise ReadError(
-            f"{name} is no profile{hint(name, universe.profiles)} "
-            f"There are {listed(universe.profiles)}"
-        )
-    profile = universe.profiles[name]
-    kept = [other.timeframe for other in profile.datasets if other.family is family]
-    if timeframe not in kept:
-        has = f"it keeps {family} of {listed(kept)}" if kept else f"it keeps no {family}"
-        raise ReadError(
-            f"{name} keeps no {dataset.name}: {has}; "
-            f"add {timeframe} to its timeframes in the universe"
-        )
-    return [profile]
-
-
-def _names(name: str, member: Profile) -> list[str]:
-    """The names of a member's symbols in a table."""
-    return (
-        list(member.symbols)
-        if name == member.name
-        else [f"{member.name}.{symbol}" for symbol in member.symbols]
-    )
-
-
-def _instant(key: str, bound: str | date | datetime) -> datetime:
+    Raises:
+        ReadError: It is no time.
+    """
     if isinstance(bound, date) and not isinstance(bound, datetime):
         return midnight(bound)
     try:
         instant = bound if isinstance(bound, datetime) else datetime.fromisoformat(bound)
     except (TypeError, ValueError):
         raise ReadError(
-            f"{key}: {bound!r} is no time; write 2025-01-31 or 2025-01-31T14:30Z"
+            f"{key}: {bound!r} is no time; write 2025-01-31 or 2025-01-31T14:30Z", key=key
         ) from None
     # In UTC, where its day is the one that adjusted candles are as of.
     return instant.astimezone(UTC) if instant.tzinfo else instant.replace(tzinfo=UTC)
-
-
-def _check_family(dataset: Dataset, candles: Dataset, *, adjusted: bool, quality: bool) -> None:
-    """Refuse what only candles have."""
-    family, table = dataset.family, dataset.name
-    if adjusted and family is not Family.CANDLES:
-        raise ReadError(
-            "adjusted: candles can be adjusted as of any day; "
-            f"{family} are made on adjusted prices where corporate actions are kept, "
-            "each on the footing of its own day: "
-            f"read {table} without it, or {candles.name} with it. "
-            f"{family}.basis in the universe says on which prices"
-        )
-    if quality and family is not Family.CANDLES:
-        raise ReadError(
-            f"quality: candles have one; {family} are made of many of them: "
-            f"read {candles.name} with it, and join it by symbol and ts"
-        )
-
-
-def _need_actions(view: Snapshot, profile: str) -> None:
-    if not view.catalog.has(profile, "corporate_actions"):
-        raise ReadError(
-            f"{profile} has no corporate actions to adjust by: "
-            "name a source of them under `actions` in the universe, then market-assets backfill"
-        )
-
-
-def _cadence_of(universe: Universe, dataset: Dataset) -> Cadence:
-    """How long the partitions of a dataset are."""
-    profile = universe.profiles.get(dataset.owner)
-    timeframe = dataset.timeframe
-    return profile.partitions.of(timeframe) if profile else markets_cadence(timeframe)
-
-
-def _closed(frame: pl.DataFrame, scope: Scope) -> pl.DataFrame:
-    """The rows whose bars had closed at the instant of a scope."""
-    early = frame.filter(pl.col("ts") < literal(scope.now))
-    if early.is_empty():
-        return early
-    reach = Window.holding(early["ts"])
-    open_still = scope.grid(reach).filter(pl.col("closes_at") > literal(scope.now))["ts"]
-    return early.filter(~pl.col("ts").is_in(open_still.implode()))
-
-
-def _around(window: Window) -> Window:
-    """A window that holds all that a longer bar at its edges is made of."""
-    return Window(window.start - _WEEK, window.end + _WEEK)
-
-
-def _opens_in(frame: pl.DataFrame, profile: Profile, timeframe: Timeframe) -> pl.DataFrame:
-    """The opens of fetched candles that each candle of a frame holds.
-
-    Returns:
-        symbol, since and until, in the order of the frame.
-    """
-    base = base_of(profile, timeframe)
-    if base is timeframe:
-        return frame.select("symbol", since="ts", until=pl.col("ts") + _TICK)
-    until = pl.col("ts") + timeframe.duration
-    if frame.is_empty() or not base.intraday:
-        return frame.select("symbol", since="ts", until=until)
-    reach = Window.holding(frame["ts"])
-    bars = calendar_of(profile).bars(timeframe, reach).select("ts", "opens_at", "closes_at")
-    return frame.join(bars, on="ts", how="left", maintain_order="left").select(
-        "symbol", since=pl.coalesce("opens_at", "ts"), until=pl.coalesce("closes_at", until)
-    )
 
 
 def _spread(frame: pl.DataFrame, column: str, table: str, symbols: Sequence[str]) -> pl.DataFrame:

@@ -27,6 +27,7 @@ from market_assets.config.services import (
     AlertSettings,
     ExportSettings,
     RetentionSettings,
+    ServeSettings,
     TableRetention,
 )
 from market_assets.config.settings import (
@@ -90,6 +91,7 @@ _PARTS: tuple[tuple[str, Model, str], ...] = (
     ("export", ExportSettings, _TOP),
     ("retention", RetentionSettings, _KEPT),
     ("alerts", AlertSettings, _TOP),
+    ("serve", ServeSettings, _TOP),
 )
 
 
@@ -237,7 +239,7 @@ _SPELLINGS: dict[type, Callable[[Any], str]] = {
     Enum: lambda value: str(value.value),
     timedelta: duration_words,
     ByteSize: lambda value: value.human_readable(separator=" ").replace(".0 ", " "),
-    int: "{:g}".format,
+    int: str,
     float: "{:g}".format,
     date: str,
     str: str,

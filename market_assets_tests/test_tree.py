@@ -27,6 +27,7 @@ WITHOUT_TESTS = {
     "live/pump": "a step of live/test_session",
     "live/update": "a step of live/test_session",
     "reports/adjusted": "test_expiry reads what was archived before and after, adjusted",
+    "serve/models": "serve/test_app holds the answers to them",
     "sources/testing/exchange": "the double under every test of the kit",
     "sources/testing/server": "the server under every test of the kit",
     "sources/transport/limit_file": "what test_limit counts in",

@@ -54,6 +54,7 @@ COMMANDS = (
     "usage",
     "prune",
     "snapshot",
+    "serve",
     "validate",
     "forget",
     "sources",

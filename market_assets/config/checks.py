@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from market_assets.config.declared import Declared, check_limits, check_sources
+from market_assets.config.declared import Declared, check_cache, check_limits, check_sources
 from market_assets.config.names import RESERVED_NAMES, check_repeats
 from market_assets.config.profile_checks import check_profile
 from market_assets.config.retention_checks import check_retention
@@ -20,7 +20,7 @@ from market_assets.words import hint, listed
 
 if TYPE_CHECKING:
     from market_assets.config.entries import Entries
-    from market_assets.config.services import AlertSettings
+    from market_assets.config.services import AlertSettings, ServeSettings
 
 
 def check_all(entries: Entries, document: Document) -> Declared:
@@ -47,6 +47,7 @@ def check_all(entries: Entries, document: Document) -> Declared:
     _check_export(entries, document)
     check_retention(entries, document)
     _check_channels(entries.alerts, document)
+    _check_serve(entries.serve, document)
     kept = {
         entry.calendar or (entry.kind and entry.kind.calendar)
         for entry in entries.profiles.values()
@@ -134,3 +135,26 @@ def _check_channels(alerts: AlertSettings, document: Document) -> None:
         )
         if service is None:
             document.add(("alerts", "channels", place), advice)
+
+
+_TOKEN_LENGTH = 16
+"""Characters that a token has at least: shorter ones can be guessed."""
+
+
+def _check_serve(serve: ServeSettings, document: Document) -> None:
+    """Who can be reached by other machines asks for a token, and a token is none to be guessed."""
+    place = ("serve",)
+    if document.faulty_within(place):
+        return
+    if serve.token is None and not serve.is_local:
+        document.add(
+            (*place, "host"),
+            f"{shown(serve.host)} can be reached by other machines: "
+            "add `token: ${SERVE_TOKEN}`, or listen on 127.0.0.1",
+        )
+    if serve.token is not None and len(serve.token) < _TOKEN_LENGTH:
+        document.add(
+            (*place, "token"),
+            f"has fewer than {_TOKEN_LENGTH} characters; make one with `openssl rand -hex 32`",
+        )
+    check_cache(serve.cache, document)

@@ -147,3 +147,19 @@ def check_limits(url: str | None, document: Document) -> None:
             check_limits_url(url)
         except ValueError as error:
             document.add(("limits",), str(error))
+
+
+def check_cache(url: str | None, document: Document) -> None:
+    """Check the address of the server that keeps answers of the HTTP API, where there is one."""
+    if url is None:
+        return
+    if not url.startswith(("redis://", "rediss://")):
+        document.add(
+            ("serve", "cache"),
+            "is no address of a Redis server: write redis://user:password@host:6379/0",
+        )
+        return
+    try:
+        check_limits_url(url)
+    except ValueError as error:
+        document.add(("serve", "cache"), str(error))

@@ -21,6 +21,7 @@ from market_assets.config.services import (
     ExportSettings,
     ProfileRetention,
     RetentionSettings,
+    ServeSettings,
 )
 from market_assets.config.settings import (
     AgreementSettings,
@@ -198,13 +199,14 @@ class Entries(Rules):
             each vendor's address and key: `redis://user:password@host:6379/0` or
             `postgresql://...`, best as `${LIMITS_URL}`. It needs the extra `redis` or `postgres`.
             Without it the processes of one home folder share a file.
+        serve: How other programs are answered over HTTP.
         calendar_changes: What is known better of a calendar, by calendar; for all profiles that
             have it.
     """
 
     KEYS: ClassVar = """
         sources profiles repair evidence update features returns markets agreement alerts export
-        retention limits calendar_changes
+        retention limits serve calendar_changes
     """
 
     sources: Annotated[
@@ -219,6 +221,7 @@ class Entries(Rules):
     export: Annotated[ExportSettings | None, BeforeValidator(empty_if_none)] = None
     retention: RetentionSettings = RetentionSettings()
     limits: Annotated[str, PlainValidator(text)] | None = None
+    serve: ServeSettings = ServeSettings()
     calendar_changes: Annotated[
         dict[Annotated[str, AfterValidator(_known_calendar)], tuple[CalendarChange, ...]],
         BeforeValidator(empty_if_none),

@@ -68,6 +68,7 @@ def load_universe(path: Path | None = None, *, environ: Mapping[str, str] = os.e
         export=entries.export,
         retention=entries.retention,
         limits=entries.limits,
+        serve=entries.serve,
         secrets=document.secrets,
     )
 

@@ -1,21 +1,24 @@
-"""What the platform does beside its candles: alerts, the lake of Parquet files, retention.
+"""What the platform does beside its candles: alerts, the lake, retention, the HTTP API.
 
 These are keys at the top of the file; no profile has its own.
 """
 
 from __future__ import annotations
 
+import ipaddress
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import (
     AfterValidator,
+    ByteSize,
     Field,
+    PlainValidator,
     SkipValidation,
 )
 
-from market_assets.config.values import Duration, Interval, Kept, Model, TimeframeList
+from market_assets.config.values import Duration, Interval, Kept, Model, TimeframeList, text
 
 if TYPE_CHECKING:
     from market_assets.market.durations import Age
@@ -178,3 +181,49 @@ class RetentionSettings(ProfileRetention):
     revisions: Duration | None = timedelta(days=1825)
     logs: Duration = timedelta(days=14)
     caches: Duration = timedelta(days=30)
+
+
+class ServeSettings(Model):
+    """How `market-assets serve` answers other programs over HTTP: see [Serve](serve.md).
+
+    Attributes:
+        host: The address that it listens on. Without a token, only one of this machine.
+        port: Its port.
+        token: Whoever asks sends it as `Authorization: Bearer ...`; at least 16 characters, best as
+            `${SERVE_TOKEN}`. Without it nothing can be started over HTTP.
+        hosts: More names by which it may be asked for without a token, such as that of a proxy.
+        cache: A Redis server on which several servers share their answers, best as `${REDIS_URL}`.
+            It needs the extra `redis`.
+        memory: How much of this process's memory answers may take that are kept.
+        query_memory: How much memory the queries of all requests may take together; what needs more
+            goes to the disk.
+        max_rows: How many rows an answer may have.
+        max_time: How long an answer may take, a slow reader's too.
+        max_requests: How many requests are answered at a time; others are told to come back.
+        dagster: Where Dagster's pages are, if they are not those of `market-assets up` over the
+            same home folder: they start backfills and repairs, and say whether the daemon is alive.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=3001, ge=1, le=65535)
+    token: Annotated[str, PlainValidator(text)] | None = Field(
+        default=None, repr=False, exclude=True
+    )
+    hosts: tuple[str, ...] = ()
+    cache: Annotated[str, PlainValidator(text)] | None = Field(
+        default=None, repr=False, exclude=True
+    )
+    memory: ByteSize = ByteSize(64 << 20)
+    query_memory: ByteSize = ByteSize(256 << 20)
+    max_rows: int = Field(default=20_000_000, ge=1)
+    max_time: Duration = timedelta(minutes=10)
+    max_requests: int = Field(default=64, ge=1)
+    dagster: str | None = None
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only this machine can reach the address that it listens on."""
+        try:
+            return ipaddress.ip_address(self.host.strip("[]")).is_loopback
+        except ValueError:
+            return self.host == "localhost"

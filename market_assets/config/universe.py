@@ -22,6 +22,7 @@ from market_assets.config.services import (
     ExportSettings,
     ProfileRetention,
     RetentionSettings,
+    ServeSettings,
 )
 from market_assets.config.settings import (
     AgreementSettings,
@@ -204,6 +205,7 @@ class Universe(Model):
         retention: How long bookkeeping is kept; each profile has how long its data are.
         limits: The server that the sources' limits are kept on for all machines that use it;
             neither shown nor dumped. Without one, a file is used by the processes of this one.
+        serve: How other programs are answered over HTTP.
         secrets: The `${NAME}` that each filled-in value stands for; neither shown nor dumped.
     """
 
@@ -215,6 +217,7 @@ class Universe(Model):
     export: ExportSettings | None = None
     retention: RetentionSettings = RetentionSettings()
     limits: SkipValidation[str] | None = Field(default=None, exclude=True, repr=False)
+    serve: ServeSettings = ServeSettings()
     secrets: dict[str, str] = Field(exclude=True, repr=False)
 
     @property

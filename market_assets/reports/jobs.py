@@ -52,6 +52,13 @@ def audit(
         now: The present instant.
     """
     end_lost_jobs(store)
+    return audit_of(store, limit=limit, since=since, now=now)
+
+
+def audit_of(
+    store: Store, *, limit: int | None, since: datetime | None, now: datetime
+) -> dict[str, Any]:
+    """The same, and nothing is written: a job whose process is gone may still be called running."""
     with store.reading("listing jobs") as view:
         jobs = [
             {**row, "detail": json.loads(row["detail"] or "{}")}
@@ -60,6 +67,16 @@ def audit(
         first = min((job["started_at"].replace(tzinfo=UTC) for job in jobs), default=now)
         gaps, repairs = view.gaps.of(), view.repairs.since(first)
     return audit_document(jobs, gaps=gaps, repairs=repairs, now=now)
+
+
+def job_of_run(store: Store, run_id: str) -> dict[str, Any] | None:
+    """The newest job of a run, as `audit_document` has it; None where it has begun none yet."""
+    with store.reading("looking for the job of a run") as view:
+        rows = view.jobs.of_run(run_id)
+    if rows.is_empty():
+        return None
+    row = rows.row(0, named=True)
+    return _record({**row, "detail": json.loads(row["detail"] or "{}")})
 
 
 def audit_document(

@@ -29,6 +29,7 @@ from market_assets.store.tables.repairs import Repairs, RepairsWriter
 from market_assets.store.tables.returns import Returns, ReturnsWriter
 from market_assets.store.tables.revisions import Revisions, RevisionsWriter
 from market_assets.store.tables.series import SeriesWriter
+from market_assets.store.tables.served import Served
 from market_assets.store.tables.sessions import Sessions, SessionsWriter
 from market_assets.store.tables.streams import Streams, StreamsWriter
 
@@ -100,6 +101,7 @@ class Snapshot:
     alerts = _Facade(Alerts)
     streams = _Facade(Streams)
     pruned = _Facade(Pruned)
+    served = _Facade(Served)
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, now: datetime | None = None) -> None:
         self.database = Database(connection, now)

@@ -127,6 +127,18 @@ class Store:
         """The name under which the newest copy for readers is found."""
         return self._published.link
 
+    def stamp(self) -> str | None:
+        """A text that another one takes the place of at each commit, by a look at the file alone.
+
+        Returns:
+            None where the file alone does not tell: there is none, or a commit is under way.
+        """
+        published = self._published
+        try:
+            return None if log_of(self.path).exists() else published.stamp()
+        except FileNotFoundError:
+            return None
+
     def hindrance(self) -> Hindrance | None:
         """The programs that have the file open while another waits; None where none waits."""
         return self._holders.noted()

@@ -37,7 +37,7 @@ def test_a_rule_of_the_file_is_one_of_each_profile() -> None:
             (
                 "profils: is no key here; did you mean profiles? The keys are sources, profiles, "
                 "repair, evidence, update, features, returns, markets, agreement, alerts, export, "
-                "retention, limits, calendar_changes (line 2)"
+                "retention, limits, serve, calendar_changes (line 2)"
             ),
         ),
         (

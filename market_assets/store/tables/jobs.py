@@ -38,6 +38,12 @@ class Jobs(Table):
             limit,
         )
 
+    def of_run(self, run_id: str) -> pl.DataFrame:
+        """The jobs of a run, newest first: all columns of `ops.jobs`."""
+        return self._db.frame(
+            "SELECT * FROM ops.jobs WHERE run_id = ? ORDER BY started_at DESC, job_id", run_id
+        )
+
     def over(self, dataset: Dataset, symbol: str, ts: datetime) -> pl.DataFrame:
         """The jobs that fill or derive candles and include one bar, newest first.
 

@@ -1,0 +1,313 @@
+"""What the routes answer, as OpenAPI describes it."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from market_assets.serve.problems import MEDIA_TYPE
+
+if TYPE_CHECKING:
+    from pydantic.config import JsonDict
+
+_CANDLE: JsonDict = {
+    "symbol": "BTCUSDT",
+    "ts": "2025-01-31T14:00:00Z",
+    "open": 104_500.0,
+    "high": 104_900.5,
+    "low": 104_310.0,
+    "close": 104_722.1,
+    "volume": 812.5,
+    "source": "binance",
+}
+
+
+class ProblemDocument(BaseModel):
+    """Why a request is not answered (RFC 9457)."""
+
+    type: str
+    title: str = Field(description="What kind of problem it is.")
+    status: int = Field(description="The status of HTTP.")
+    detail: str = Field(description="What was wrong with this request.")
+    key: str | None = Field(description="The parameter at fault.")
+    next: str | None = Field(description="What to do next.")
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "type": "about:blank",
+                    "title": "Nothing of this is kept",
+                    "status": 404,
+                    "detail": "crypto has no BTCUSD; did you mean BTCUSDT?",
+                    "key": "symbols",
+                    "next": "GET /v1/symbols lists the symbols of each profile.",
+                }
+            ]
+        }
+    )
+
+
+class Health(BaseModel):
+    """That the process is there."""
+
+    status: str
+    version: str
+
+
+class Readiness(BaseModel):
+    """Whether the answers are good: status 503 where one of these is false."""
+
+    ready: bool
+    store: bool = Field(description="The store can be read.")
+    daemon: bool = Field(description="Dagster's daemon is alive.")
+    fresh: bool = Field(description="No symbol lacks its newest session.")
+    reasons: list[str] = Field(description="What is wrong, a sentence each.")
+    as_of: datetime | None = Field(description="By when what can be read was committed.")
+
+
+class SeriesStatus(BaseModel):
+    """How complete the candles of a symbol and timeframe are."""
+
+    profile: str
+    symbol: str
+    timeframe: str
+    expected: int
+    stored: int
+    explained: int
+    missing: int
+    abandoned: int
+    doubled: int | None = None
+    completeness: float | None = Field(description="0 to 1.")
+    first_ts: datetime | None
+    last_ts: datetime | None
+    health: str = Field(description="HEALTHY, DEGRADED, MISSING or PENDING.")
+
+
+class Status(BaseModel):
+    """How complete what is kept is, as it was counted last."""
+
+    complete: bool = Field(description="Nothing that is due is missing.")
+    expected: int = Field(description="Bars of the shortest timeframe of each symbol.")
+    stored: int
+    explained: int
+    missing: int
+    never_filled: list[str] = Field(description="Profiles of which nothing was ever filled.")
+    series: list[SeriesStatus]
+
+
+class Symbol(BaseModel):
+    """A symbol that is kept."""
+
+    symbol: str
+    start: date
+    end: date | None
+    sources: list[str]
+    first_ts: datetime | None = Field(description="Of its shortest fetched candles.")
+    last_ts: datetime | None
+
+
+class ProfileSymbols(BaseModel):
+    """What a profile keeps."""
+
+    profile: str
+    kind: str
+    calendar: str
+    fetched: list[str]
+    derived: list[str]
+    features: list[str]
+    returns: list[str]
+    adjusted: bool = Field(description="Whether corporate actions are kept.")
+    symbols: list[Symbol]
+
+
+class Symbols(BaseModel):
+    """What is kept."""
+
+    profiles: list[ProfileSymbols]
+
+
+class Gap(BaseModel):
+    """Bars that are absent, one behind the other."""
+
+    profile: str
+    symbol: str
+    timeframe: str
+    first_ts: datetime
+    last_ts: datetime = Field(description="The open of its last bar.")
+    bars: int
+    priority: str
+    status: str
+    attempts: int
+    asked_at: datetime | None
+    reason: str | None
+
+
+class Gaps(BaseModel):
+    """Gaps, newest first."""
+
+    total: int = Field(description="How many there are, of which `limit` are listed.")
+    never_filled: list[str] = Field(description="Profiles of which nothing was ever filled.")
+    gaps: list[Gap]
+
+
+class Stories(BaseModel):
+    """The story of a bar, for each fetched timeframe that was asked for."""
+
+    stories: list[dict[str, Any]]
+
+
+class Jobs(BaseModel):
+    """The audit document of the newest jobs."""
+
+    timestamp: datetime
+    symbols_processed: list[str]
+    gaps_detected: list[dict[str, Any]]
+    retry_results: dict[str, Any]
+    summary: dict[str, Any]
+    jobs: list[dict[str, Any]]
+
+
+class Alert(BaseModel):
+    """A trouble, and who was told."""
+
+    model_config = ConfigDict(extra="allow")
+
+    alert_id: str
+    profile: str
+    kind: str
+    subject: str
+    level: str
+    summary: str
+    opened_at: datetime
+    told_at: datetime | None
+    over_at: datetime | None
+
+
+class Alerts(BaseModel):
+    """The troubles that the alerts sensor saw at its last look."""
+
+    looked: bool = Field(description="Whether anybody has looked yet.")
+    alerts: list[Alert]
+
+
+class FirstBar(BaseModel):
+    """Where a series begins, as a source has named it last."""
+
+    profile: str
+    symbol: str
+    timeframe: str
+    ts: datetime
+    source: str
+    found_at: datetime
+
+
+class Genesis(BaseModel):
+    """Where series begin that begin later than the universe says."""
+
+    genesis: list[FirstBar]
+
+
+class Candle(BaseModel):
+    """A candle. With `columns`, symbol, ts and the columns that were named."""
+
+    model_config = ConfigDict(extra="allow", json_schema_extra={"examples": [_CANDLE]})
+
+    symbol: str
+    ts: datetime = Field(description="The bar's open, UTC.")
+    open: float | None = None
+    high: float | None = None
+    low: float | None = None
+    close: float | None = None
+    volume: float | None = None
+    source: str | None = None
+
+
+class Row(BaseModel):
+    """A row of features or returns: symbol, ts, and the columns of the table."""
+
+    model_config = ConfigDict(extra="allow")
+
+    symbol: str
+    ts: datetime
+
+
+class Candles(BaseModel):
+    """Candles, oldest first."""
+
+    profile: str
+    table: str
+    data: list[Candle]
+    next: str | None = Field(description="The cursor of the next page; null on the last one.")
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"profile": "crypto", "table": "candles_1h", "data": [_CANDLE], "next": None}
+            ]
+        }
+    )
+
+
+class Table(BaseModel):
+    """Rows of features or returns, oldest first."""
+
+    profile: str
+    table: str
+    data: list[Row]
+    next: str | None = Field(description="The cursor of the next page; null on the last one.")
+
+
+class Run(BaseModel):
+    """A run that Dagster was given."""
+
+    run_id: str
+    profile: str
+    timeframe: str
+    first: str = Field(description="The key of its first partition.")
+    last: str = Field(description="The key of its last partition.")
+    follow: str = Field(description="Where to ask how it is.")
+    page: str = Field(description="Its page in Dagster's UI.")
+
+
+class Runs(BaseModel):
+    """The runs that were launched; none where there is nothing to do."""
+
+    runs: list[Run]
+
+
+class Progress(BaseModel):
+    """How a run is."""
+
+    run_id: str
+    status: str = Field(description="QUEUED, STARTED, SUCCESS, FAILURE, CANCELED, ...")
+    started_at: datetime | None
+    ended_at: datetime | None
+    progress: float | None = Field(description="0 to 1; null before its job has begun.")
+    job: dict[str, Any] | None = Field(description="The job of the run, as /v1/jobs has it.")
+    page: str
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The answers of a route other than the usual one, for OpenAPI."""
+    words = {
+        400: "The body is no JSON.",
+        401: "A token is needed.",
+        403: "The server has another name.",
+        404: "Nothing of this is kept.",
+        406: "There is no such form.",
+        409: "The parameters contradict each other.",
+        413: "The request is too long.",
+        414: "The question is too long.",
+        422: "A parameter is wrong.",
+        500: "A fault of this program.",
+        503: "The store is busy or cannot be read, or too much is asked for at a time.",
+    }
+    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}}
+    return {status: {"description": words[status], "content": content} for status in statuses}
+
+
+EVERYWHERE = (401, 403, 413, 414, 422, 500, 503)
+"""The problems that any route may have."""

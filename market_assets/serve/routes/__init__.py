@@ -1,0 +1,1 @@
+"""A router for each subject. A route takes the desk and its parameters, and makes a document."""

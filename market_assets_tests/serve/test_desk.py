@@ -1,0 +1,70 @@
+"""Answers have a validator of their bytes, and are never older than the last commit."""
+
+from __future__ import annotations
+
+import pytest
+
+from market_assets.serve.desk import AS_OF, matches, written
+from market_assets_tests.support.serve_ground import HOLE
+
+CANDLES = "/v1/candles?profile=crypto&timeframe=1h&symbols=BTC"
+
+
+def test_the_same_answer_has_the_same_validator_and_is_not_sent_again(client):
+    first = client.get(CANDLES)
+    again = client.get(CANDLES)
+    unchanged = client.get(CANDLES, headers={"If-None-Match": first.headers["etag"]})
+
+    assert first.content == again.content
+    assert first.headers["etag"] == again.headers["etag"]
+    assert (unchanged.status_code, unchanged.content) == (304, b"")
+    assert unchanged.headers["etag"] == first.headers["etag"]
+    assert first.headers["cache-control"] == "private, no-cache"
+    assert first.headers[AS_OF].endswith("Z")
+
+
+def test_a_healed_partition_is_served_at_once(ground):
+    with ground.served() as client:
+        before = client.get(CANDLES)
+        other = client.get(CANDLES.replace("BTC", "ETH"))
+        ground.heal()
+        after = client.get(CANDLES, headers={"If-None-Match": before.headers["etag"]})
+        unchanged = client.get(
+            CANDLES.replace("BTC", "ETH"), headers={"If-None-Match": other.headers["etag"]}
+        )
+
+        healed = {row["ts"] for row in after.json()["data"]}
+        assert len(healed) == len(before.json()["data"]) + 1
+        assert HOLE.strftime("%Y-%m-%dT%H:%M:%SZ") in healed
+        # What was committed has changed nothing of it.
+        assert unchanged.status_code == 304
+        assert client.get("/v1/gaps").json()["total"] == 0
+
+
+def test_a_row_that_was_removed_by_hand_is_not_served_either(ground):
+    with ground.served() as client:
+        count = len(client.get(CANDLES).json()["data"])
+        with ground.store.writing("by hand") as transaction:
+            transaction.connection.execute(
+                "DELETE FROM crypto.candles_1h WHERE symbol = 'BTC' AND close = 168"
+            )
+        assert len(client.get(CANDLES).json()["data"]) == count - 1
+
+
+@pytest.mark.parametrize(
+    ("validators", "same"),
+    [('"a"', True), ('W/"a"', True), ('"b", "a"', True), ("*", True), ('"b"', False), ("", False)],
+)
+def test_validators_are_compared_as_http_has_it(validators, same):
+    assert matches('"a"', validators) is same
+
+
+def test_a_document_has_no_word_that_json_lacks():
+    assert written({"a": float("nan"), "b": (1, None)}) == b'{"a": null, "b": [1, null]}'
+
+
+def test_too_many_rows_are_refused_before_one_is_sent(ground):
+    with ground.served("max_rows: 100") as client:
+        answer = client.get(CANDLES.replace("&symbols=BTC", ""))
+        assert (answer.status_code, answer.json()["key"]) == (422, "limit")
+        assert client.get(f"{CANDLES}&limit=100").status_code == 200

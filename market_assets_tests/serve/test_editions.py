@@ -1,0 +1,106 @@
+"""Requests read the newest copy; writers wait for none of them, and nothing can be written."""
+
+from __future__ import annotations
+
+import threading
+from datetime import timedelta
+
+import pytest
+
+from market_assets.errors import ServeError, StoreError
+from market_assets.serve.editions import Editions
+from market_assets_tests.support.serve_ground import HOLE
+
+
+@pytest.fixture
+def editions(ground):
+    editions = Editions(
+        ground.home, clock=ground.clock, memory=100_000_000, longest=timedelta(minutes=1)
+    )
+    yield editions
+    editions.close()
+
+
+def closes(view) -> int:
+    ((count,),) = view.database.execute("SELECT count(*) FROM crypto.candles_1h").fetchall()
+    return count
+
+
+def test_a_reader_keeps_its_copy_and_the_next_one_sees_the_commit(editions, ground):
+    with editions.edition("first") as (before, view):
+        count = closes(view)
+        ground.heal()
+        with editions.edition("second") as (after, newer):
+            assert closes(newer) == count + 1
+            assert after is not before
+        assert closes(view) == count
+    with editions.edition("third") as (again, _):
+        assert again is after
+
+
+def test_the_copy_is_closed_when_nobody_reads_it(editions, ground):
+    with editions.edition("first") as (before, _):
+        ground.heal()
+        with editions.edition("second"):
+            assert before.readers == 1
+    assert before.readers == 0
+    with pytest.raises(Exception, match="onnection"):
+        before.connection.execute("SELECT 1")
+
+
+def test_readers_and_a_writer_work_side_by_side(editions, ground):
+    failures: list[BaseException] = []
+    over = threading.Event()
+
+    def read():
+        try:
+            while not over.is_set():
+                with editions.edition("reading") as (_, view):
+                    # Whole partitions alone: a commit writes one row in both tables.
+                    ((rows, noted),) = view.database.execute(
+                        "SELECT (SELECT count(*) FROM crypto.candles_1h WHERE close = -1),"
+                        " (SELECT count(*) FROM ops.gaps WHERE reason = 'odd')"
+                    ).fetchall()
+                    assert rows == noted
+        except BaseException as error:  # noqa: BLE001 - for the thread that asks
+            failures.append(error)
+
+    readers = [threading.Thread(target=read) for _ in range(4)]
+    for reader in readers:
+        reader.start()
+    for number in range(1, 11):
+        with ground.store.writing("committing") as transaction:
+            hour = HOLE + timedelta(seconds=number)
+            ground.put_odd(transaction, hour)
+    over.set()
+    for reader in readers:
+        reader.join()
+    assert failures == []
+    with editions.edition("at last") as (_, view):
+        ((rows,),) = view.database.execute(
+            "SELECT count(*) FROM crypto.candles_1h WHERE close = -1"
+        ).fetchall()
+    assert rows == 10
+
+
+def test_a_query_that_takes_too_long_is_broken_off(ground):
+    editions = Editions(
+        ground.home, clock=ground.clock, memory=100_000_000, longest=timedelta(seconds=0.2)
+    )
+    with pytest.raises(ServeError, match=r"serve\.max_time"), editions.reading("counting") as view:
+        view.database.execute("SELECT count(*) FROM range(100000000000) a").fetchall()
+    editions.close()
+
+
+def test_nothing_can_be_written_through_it(editions):
+    with pytest.raises(StoreError, match="reads only"), editions.writing("x"):
+        pass
+
+
+def test_a_home_without_a_store_is_told_of(tmp_path, clock):
+    home = tmp_path / "empty"
+    home.mkdir()
+    editions = Editions(home, clock=clock, memory=1_000_000, longest=timedelta(seconds=1))
+    assert editions.stamp() is None
+    with pytest.raises(StoreError, match="nothing was stored"), editions.reading("x"):
+        pass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -40,12 +41,22 @@ class Source:
     pieces: Iterator[bytes]
     stack: ExitStack
 
+    def __post_init__(self) -> None:
+        self._lock = threading.Lock()
+
     def take(self) -> bytes | None:
         """The next pieces; None behind the last one."""
-        if self.ready:
-            ready, self.ready = self.ready, []
-            return b"".join(ready)
-        return next(self.pieces, None)
+        with self._lock:
+            if self.ready:
+                ready, self.ready = self.ready, []
+                return b"".join(ready)
+            return next(self.pieces, None)
+
+    def close(self) -> None:
+        """Let go of all, once the piece that a thread may be making is made."""
+        with self._lock:
+            self.pieces = iter(())
+            self.stack.close()
 
 
 class Flows:
@@ -78,7 +89,15 @@ class Flows:
     def leave(self, source: Source) -> None:
         """Count one less, and let go of what it held."""
         self.count -= 1
-        self.threads.submit(source.stack.close)
+        self.drop(source)
+
+    def drop(self, source: Source) -> None:
+        """Let go of what an answer held, in a thread while there are some."""
+        try:
+            self.threads.submit(source.close)
+        except RuntimeError:
+            # The server ends.
+            source.close()
 
 
 class Flow(Response):
@@ -109,7 +128,7 @@ class Flow(Response):
         try:
             self._flows.enter()
         except ServeError:
-            self._flows.threads.submit(self._source.stack.close)
+            self._flows.drop(self._source)
             raise
         sending = asyncio.ensure_future(self._send(send))
         leaving = asyncio.ensure_future(_disconnected(receive))

@@ -112,34 +112,36 @@ class Rows:
         """Behind which row there are more, once all frames were taken; None where there are not."""
 
     def frames(self) -> Iterator[pl.DataFrame]:
-        """The rows, in frames of one form; the first may be empty.
+        """The rows, in frames of one form: none of them is empty, unless it is the only one.
 
         Raises:
             ReadError: A column is unknown, or what retention has removed cannot be had.
         """
         window = self._reach()
-        first = self._read(Window(window.start, window.start))
-        self._check_columns(first)
-        yield self._shaped(first)
-
         left, last = self._limit, self._after
         size = _ROWS if left is None else min(_ROWS, max(_FEWEST, 2 * left))
         span = self._span(size)
-        start = window.start
-        while start < window.end:
-            end = min(window.end, start + span)
-            frame = self._read(Window(start, end))
+        # Where the window is empty, what is read tells the columns.
+        frame = self._read(Window(window.start, min(window.end, window.start + span)))
+        self._check_columns(frame)
+        start, has_rows = window.start + span, False
+        while True:
             if left is not None and len(frame) > left:
                 self.next = _cursor_at(frame, left - 1) if left else last
-                yield self._shaped(frame.head(left))
+                if left:
+                    yield self._shaped(frame.head(left))
                 return
             if not frame.is_empty():
-                last = _cursor_at(frame, len(frame) - 1)
+                last, has_rows = _cursor_at(frame, len(frame) - 1), True
                 yield self._shaped(frame)
-            if left is not None:
-                left -= len(frame)
+            if start >= window.end:
+                break
+            left = None if left is None else left - len(frame)
             span = _fitted(span, len(frame), size)
-            start = end
+            frame = self._read(Window(start, min(window.end, start + span)))
+            start += span
+        if not has_rows:
+            yield self._shaped(frame)
 
     def count(self) -> int:
         """How many rows the store has of it, of all pages."""

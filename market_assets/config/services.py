@@ -200,6 +200,8 @@ class ServeSettings(Model):
         max_rows: How many rows an answer may have.
         max_time: How long an answer may take, a slow reader's too.
         max_requests: How many requests are answered at a time; others are told to come back.
+        symbol_metrics: Whether `/metrics` has a figure for each symbol, and not for each profile
+            alone; of many symbols that is much for a monitor.
         dagster: Where Dagster's pages are, if they are not those of `market-assets up` over the
             same home folder: they start backfills and repairs, and say whether the daemon is alive.
     """
@@ -218,6 +220,7 @@ class ServeSettings(Model):
     max_rows: int = Field(default=20_000_000, ge=1)
     max_time: Duration = timedelta(minutes=10)
     max_requests: int = Field(default=64, ge=1)
+    symbol_metrics: bool = False
     dagster: str | None = None
 
     @property

@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from market_assets.serve.gate import Gate
 from market_assets.serve.models import ProblemDocument
 from market_assets.serve.problems import register
-from market_assets.serve.routes import gaps, health, jobs, runs, status, tables
+from market_assets.serve.routes import gaps, health, jobs, metrics, runs, status, tables
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from market_assets.serve.desk import Desk
 
-READING = (status.router, gaps.router, jobs.router, tables.router)
+READING = (status.router, gaps.router, jobs.router, metrics.router, tables.router)
 """What reads; a subject more is a router more."""
 
 _DESCRIPTION = """

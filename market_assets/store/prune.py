@@ -72,6 +72,23 @@ NO_AGES: Mapping[str, Age] = MappingProxyType({})
 
 _NEVER = datetime(1, 1, 2, tzinfo=UTC)
 
+SPENT_BY_JOBS = """
+    SELECT profile, entry.key AS source,
+        sum(entry.value.requests)::BIGINT AS requests,
+        sum(entry.value.retries)::BIGINT AS retries,
+        sum(entry.value.waits)::DOUBLE AS waits,
+        sum(entry.value.bytes)::BIGINT AS bytes
+    FROM (
+        SELECT profile, unnest(map_entries((detail->'$.requests')::MAP(
+            VARCHAR, STRUCT(requests BIGINT, retries BIGINT, waits DOUBLE, bytes BIGINT)
+        ))) AS entry
+        FROM ops.jobs
+        {where}
+    )
+    GROUP BY ALL
+"""
+"""What the jobs have cost that `where` leaves: the columns of `ops.spent`."""
+
 _AGES = {
     "jobs": "started_at",
     "coverage": "answered_at",
@@ -187,8 +204,28 @@ def _prune(
     ).fetchall()
     size = round(bytes_of(connection, f"ops.{table}") * rows / every) if rows else 0
     if rows and not dry_run:
+        if table == "jobs":
+            _keep_spent(connection, old_rows)
         connection.execute(f"DELETE FROM ops.{table} WHERE rowid IN ({old_rows})")
     return Pruned(table, rows, size)
+
+
+def _keep_spent(connection: duckdb.DuckDBPyConnection, old_rows: str) -> None:
+    """Add what the jobs have cost that are about to go: a counter of a source must not shrink."""
+    going = SPENT_BY_JOBS.format(where=f"WHERE rowid IN ({old_rows})")
+    connection.execute(f"INSERT INTO ops.spent BY NAME {going}")
+    connection.execute(
+        """
+        CREATE TEMP TABLE spent AS
+        SELECT profile, source, sum(requests) AS requests, sum(retries) AS retries,
+            sum(waits) AS waits, sum(bytes) AS bytes
+        FROM ops.spent
+        GROUP BY ALL;
+        DELETE FROM ops.spent;
+        INSERT INTO ops.spent BY NAME SELECT * FROM spent;
+        DROP TABLE spent;
+        """
+    )
 
 
 def _merge_all(connection: duckdb.DuckDBPyConnection, *, dry_run: bool) -> Pruned:

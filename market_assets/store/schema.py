@@ -306,6 +306,16 @@ MIGRATIONS = (
         archived VARCHAR[]
     );
     """,
+    """
+    CREATE TABLE ops.spent (
+        profile VARCHAR NOT NULL,
+        source VARCHAR NOT NULL,
+        requests BIGINT NOT NULL,
+        retries BIGINT NOT NULL,
+        waits DOUBLE NOT NULL,
+        bytes BIGINT NOT NULL
+    );
+    """,
 )
 """Version N of the store is what the first N scripts make."""
 

@@ -32,6 +32,7 @@ from market_assets.store.tables.series import SeriesWriter
 from market_assets.store.tables.served import Served
 from market_assets.store.tables.sessions import Sessions, SessionsWriter
 from market_assets.store.tables.streams import Streams, StreamsWriter
+from market_assets.store.tables.totals import Totals
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -102,6 +103,7 @@ class Snapshot:
     streams = _Facade(Streams)
     pruned = _Facade(Pruned)
     served = _Facade(Served)
+    totals = _Facade(Totals)
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, now: datetime | None = None) -> None:
         self.database = Database(connection, now)

@@ -6,6 +6,8 @@ import io
 
 import polars as pl
 import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_metrics
+from prometheus_client.parser import text_string_to_metric_families as plain_text
 
 from market_assets.market.columns import EXTRA_NAMES
 from market_assets_tests.support.serve_ground import TOKEN, StandStill
@@ -192,3 +194,33 @@ def test_a_run_that_nobody_knows_is_absent(guarded):
 
 def test_with_a_living_daemon_it_is_ready(guarded):
     assert get(guarded, "/v1/ready")["ready"] is True
+
+
+OPEN_METRICS = "application/openmetrics-text; version=1.0.0"
+
+
+def samples(families) -> dict[tuple[str, frozenset[str]], float]:
+    return {
+        (sample.name, frozenset(sample.labels.values())): sample.value
+        for family in families
+        for sample in family.samples
+    }
+
+
+@pytest.mark.parametrize(("accept", "parse"), [("*/*", plain_text), (OPEN_METRICS, open_metrics)])
+def test_metrics_have_the_figures_of_the_ledgers_in_both_forms(client, accept, parse):
+    answer = client.get("/v1/metrics", headers={"accept": accept})
+
+    assert answer.status_code == 200, answer.text
+    assert (OPEN_METRICS in answer.headers["content-type"]) == (accept == OPEN_METRICS)
+    found = samples(parse(answer.text))
+    assert found["market_assets_bars_missing", frozenset(("crypto", "1h", "open"))] == 1
+    assert found["market_assets_bars_stored", frozenset(("crypto", "1h"))] == 335
+    assert found["market_assets_store_bytes", frozenset()] > 0
+    assert ("market_assets_bars_stored", frozenset(("crypto", "1h", "BTC"))) not in found
+
+
+def test_metrics_have_a_label_for_the_symbol_where_the_universe_says_so(ground):
+    with ground.served("symbol_metrics: true") as client:
+        found = samples(plain_text(client.get("/v1/metrics").text))
+    assert found["market_assets_bars_stored", frozenset(("crypto", "1h", "BTC"))] == 167

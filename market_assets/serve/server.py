@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import socket
 from dataclasses import dataclass
 from hashlib import sha256
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from market_assets.serve.platform import Platform
 
 _BACKLOG = 1024
+_MOST_FILES = 65_536
 _GOODBYE = 5
 """Seconds that requests have to end when the server does."""
 
@@ -76,6 +78,14 @@ def listen(settings: ServeSettings) -> Listener:
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, longest)
     port = listener.getsockname()[1]
     return Listener(listener, f"http://{f'[{host}]' if ':' in host else host}:{port}")
+
+
+def allow_connections() -> None:
+    """Let this process have as many files open as it may: each connection is one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _MOST_FILES if hard == resource.RLIM_INFINITY else min(_MOST_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def server_of(

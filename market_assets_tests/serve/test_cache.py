@@ -75,6 +75,11 @@ def test_requests_differ_by_path_question_and_form():
 
     keys = {key("/a"), key("/b"), key("/a", b"x=1"), key("/a", b"", b"text/csv")}
     assert len(keys) == 4
+    # Also where the forms are told at length.
+    long = b"text/html, " * 100
+    keys = {key("/a", b"", long + b"text/csv"), key("/a", b"", long + b"application/json")}
+    assert len(keys) == 2
+    assert max(map(len, keys)) == 64
 
 
 @pytest.fixture(scope="module")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import resource
+
 import pytest
 
 from market_assets.errors import ServeError, UniverseError
-from market_assets.serve.server import listen
+from market_assets.serve.server import allow_connections, listen
 from market_assets_tests.support.serve_ground import TOKEN
 
 
@@ -29,6 +31,18 @@ def test_a_port_that_is_taken_is_named(filled):
     with pytest.raises(ServeError, match=f":{port}"):
         listen(settings.model_copy(update={"port": port}))
     first.socket.close()
+
+
+def test_as_many_connections_are_allowed_as_the_system_lets_this_user_have():
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(256, before[0]), before[1]))
+    try:
+        allow_connections()
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        assert hard == before[1]
+        assert soft == (65_536 if hard == resource.RLIM_INFINITY else min(65_536, hard))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ with late_imports():
     import asyncio
 
     from market_assets.defs.launching import Pages
-    from market_assets.serve.server import listen, server_of
+    from market_assets.serve.server import allow_connections, listen, server_of
 
 
 def serve(
@@ -45,6 +45,7 @@ def serve(
     )
     universe = universe.model_copy(update={"serve": settings})
     try:
+        allow_connections()
         listener = listen(settings)
         server = server_of(
             universe, home(), clock=present, platform=Pages(home(), settings.dagster)

@@ -26,11 +26,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from market_assets.store import Transaction
+    from market_assets.store.published import Copy
 
 log = logging.getLogger("market_assets.serve")
 
 _PATIENCE = timedelta(seconds=2)
 """How long a request waits for a copy of what was just committed."""
+
+_OPENINGS = 3
+"""How often a copy is opened before a request is told that the store is busy."""
 
 _NEXT_TRY = 1.0
 """Seconds after which a store that was busy is asked for a newer copy again."""
@@ -158,31 +162,36 @@ class Editions(Store):
 
     def _renewed(self, purpose: str) -> Edition:
         begun = time.monotonic()
-        copy = self.copy(purpose)
+        before = self._newest
+        for left in reversed(range(_OPENINGS)):
+            copy = self.copy(purpose)
+            if before is not None and before.stamp == copy.stamp:
+                edition = before
+                break
+            try:
+                edition = self._opened(copy)
+                break
+            except duckdb.Error as error:
+                # Two newer copies may have removed it after its name was read.
+                if left == 0:
+                    raise StoreBusyError(
+                        f"{purpose}: {copy.path} cannot be opened: {first_line(error)}"
+                    ) from error
         if time.monotonic() - begun >= _PATIENCE.total_seconds():
             # Every request would wait as long, one behind the other.
             self._busy_until = time.monotonic() + _NEXT_TRY
-        before = self._newest
-        if before is not None and before.stamp == copy.stamp:
-            with self._guard:
-                before.readers += 1
-            return before
-
-        try:
-            connection = duckdb.connect(copy.path, read_only=True)
-            connection.execute(f"SET memory_limit = '{self._memory}B'")
-            store_id = Snapshot(connection).mark().store_id
-        except duckdb.Error as error:
-            # Two newer copies may have removed it after its name was read.
-            raise StoreBusyError(
-                f"{purpose}: {copy.path} cannot be opened: {first_line(error)}"
-            ) from error
-        edition = Edition(copy.stamp, copy.as_of, connection, store_id, readers=1)
         with self._guard:
+            edition.readers += 1
             self._newest = edition
-        if before is not None:
+        if before is not None and before is not edition:
             self._retire(before)
         return edition
+
+    def _opened(self, copy: Copy) -> Edition:
+        connection = duckdb.connect(copy.path, read_only=True)
+        connection.execute(f"SET memory_limit = '{self._memory}B'")
+        store_id = Snapshot(connection).mark().store_id
+        return Edition(copy.stamp, copy.as_of, connection, store_id)
 
     def _retire(self, edition: Edition) -> None:
         with self._guard:

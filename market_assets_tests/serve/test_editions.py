@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import threading
+import time
 from datetime import timedelta
+from pathlib import Path
 
+import duckdb
 import pytest
 
 from market_assets.errors import ServeError, StoreError
@@ -44,8 +47,12 @@ def test_the_copy_is_closed_when_nobody_reads_it(editions, ground):
         with editions.edition("second"):
             assert before.readers == 1
     assert before.readers == 0
-    with pytest.raises(Exception, match="onnection"):
+    with pytest.raises(duckdb.ConnectionException):
         before.connection.execute("SELECT 1")
+    # The next copy is made of it, which must not be open any more.
+    files = [link.readlink() for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
+    copies = [file for file in files if file.parent == ground.home / "published"]
+    assert {file.name.rpartition("-")[2] for file in copies} == {f"{editions.stamp()}.duckdb"}
 
 
 def test_readers_and_a_writer_work_side_by_side(editions, ground):
@@ -81,6 +88,22 @@ def test_readers_and_a_writer_work_side_by_side(editions, ground):
             "SELECT count(*) FROM crypto.candles_1h WHERE close = -1"
         ).fetchall()
     assert rows == 10
+
+
+def test_while_the_store_is_held_the_last_copy_is_read_and_nobody_queues(editions, ground):
+    with editions.edition("first") as (before, _):
+        pass
+    ground.heal()
+    with ground.store.writing("holding it"):
+        with editions.edition("second") as (edition, _):
+            assert edition is before
+        # It is known as busy now: the next one does not wait.
+        assert editions._busy_until > time.monotonic()
+        with editions.edition("third") as (edition, _):
+            assert edition is before
+    editions._busy_until = 0.0
+    with editions.edition("fourth") as (edition, _):
+        assert edition is not before
 
 
 def test_a_query_that_takes_too_long_is_broken_off(ground):

@@ -7,15 +7,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 import polars as pl
 
 from market_assets.expected.series import base_of
 from market_assets.expected.states import states_of
+from market_assets.imports import late_imports
 from market_assets.market.columns import OHLCV
 from market_assets.market.partitions import Partition
 from market_assets.market.timeframes import TS, Window
 from market_assets.verdicts.evidence import MISSING, State
+
+with late_imports():
+    import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -15,12 +15,12 @@ from datetime import datetime, timedelta
 from pathlib import Path  # noqa: TC003 - a field has it
 from typing import TYPE_CHECKING, ClassVar, Self
 
-import numpy as np
 import polars as pl
 from pydantic import ByteSize, Field, PositiveFloat, model_validator
 
 from market_assets.errors import SourceError
 from market_assets.home import home
+from market_assets.imports import late_imports
 from market_assets.market.clock import present
 from market_assets.market.gaps import missing, plan_requests
 from market_assets.market.timeframes import TS, Timeframe, Window, midnight
@@ -40,6 +40,9 @@ from market_assets.sources.vendors.binance import (
     venue_name,
 )
 from market_assets.sources.vendors.binance_cache import DamagedError, ZipCache
+
+with late_imports():
+    import numpy as np
 
 if TYPE_CHECKING:
     from types import TracebackType

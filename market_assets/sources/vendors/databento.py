@@ -11,7 +11,6 @@ from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-import numpy as np
 import polars as pl
 from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt
 
@@ -40,6 +39,7 @@ from market_assets.words import listed
 with late_imports():
     import aiohttp
     import databento
+    import numpy as np
     import requests
     import zstandard
 

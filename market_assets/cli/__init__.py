@@ -23,6 +23,7 @@ from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from market_assets.cli.console import ERR
 from market_assets.cli.faults import is_expected, keep_trace, sentence_of, trace_of
+from market_assets.cli.garbage import search_seldom
 from market_assets.config.places import UNIVERSE_VARIABLE
 from market_assets.home import HOME_VARIABLE
 from market_assets.private import keep_private
@@ -30,12 +31,6 @@ from market_assets.private import keep_private
 _EVERYWHERE = {"home": HOME_VARIABLE, "universe": UNIVERSE_VARIABLE}
 """The options that stand before a command or after it, and what else sets the same."""
 
-
-_SEARCH_AFTER = 50_000
-"""How many more objects there are when Python looks for garbage: 700 is usual.
-
-A command imports 100,000 that stay, and Python would look through them again and again.
-"""
 
 COMMANDS = (
     "up",
@@ -202,7 +197,7 @@ def main() -> NoReturn:
     logger.propagate = False
     logger.setLevel(logging.INFO)
     keep_private()
-    gc.set_threshold(_SEARCH_AFTER)
+    search_seldom()
     try:
         app()
     except Exception as error:  # noqa: BLE001 - nobody is to see a trace; it is kept

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from market_assets.cli.garbage import search_as_usual
 from market_assets.cli.options import wrong
 from market_assets.imports import late_imports
 
@@ -27,6 +28,7 @@ def practice_vendor(
     ] = None,
 ) -> None:
     """Serve simulated candles in Binance's format on this machine, for tests and rehearsals."""
+    search_as_usual()
     try:
         served = Market.model_validate(yaml.safe_load(market.read_text()) if market else {})
     except (OSError, yaml.YAMLError, pydantic.ValidationError) as error:

@@ -9,6 +9,7 @@ import typer
 from rich.markup import escape
 
 from market_assets.cli.console import OUT
+from market_assets.cli.garbage import search_as_usual
 from market_assets.cli.options import AsJson
 from market_assets.cli.places import universe_here
 from market_assets.errors import ServeError
@@ -38,6 +39,7 @@ def serve(
     It reads copies of the store, so that nobody waits for it. With `serve: {token: ...}` in the
     universe it also starts backfills and repairs.
     """
+    search_as_usual()
     universe = universe_here(quiet=True)
     changed = {"host": host, "port": port}
     settings = universe.serve.model_copy(

@@ -10,6 +10,7 @@ import typer
 from rich.markup import escape
 
 from market_assets.cli.console import OUT
+from market_assets.cli.garbage import search_as_usual
 from market_assets.cli.options import AsJson
 from market_assets.config.places import keep_practice, universe_path
 from market_assets.home import home
@@ -47,6 +48,7 @@ def up(
     as_json: AsJson = False,
 ) -> None:
     """Start the Dagster pages and the daemon over this home folder, until Ctrl-C."""
+    search_as_usual()
     # What is wrong with the folder is said when it is checked, before anything starts.
     with suppress(OSError):
         keep_practice()

@@ -15,6 +15,7 @@ from market_assets.config.names import RESERVED_NAMES, check_repeats
 from market_assets.config.profile_checks import check_profile
 from market_assets.config.retention_checks import check_retention
 from market_assets.config.yaml_file import Document, shown
+from market_assets.hosts import is_loopback
 from market_assets.notifier import load_apprise
 from market_assets.words import hint, listed
 
@@ -146,7 +147,7 @@ def _check_serve(serve: ServeSettings, document: Document) -> None:
     place = ("serve",)
     if document.faulty_within(place):
         return
-    if serve.token is None and not serve.is_local:
+    if serve.token is None and not is_loopback(serve.host):
         document.add(
             (*place, "host"),
             f"{shown(serve.host)} can be reached by other machines: "

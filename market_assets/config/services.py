@@ -5,7 +5,6 @@ These are keys at the top of the file; no profile has its own.
 
 from __future__ import annotations
 
-import ipaddress
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
@@ -222,11 +221,3 @@ class ServeSettings(Model):
     max_requests: int = Field(default=64, ge=1)
     symbol_metrics: bool = False
     dagster: str | None = None
-
-    @property
-    def is_local(self) -> bool:
-        """Whether only this machine can reach the address that it listens on."""
-        try:
-            return ipaddress.ip_address(self.host.strip("[]")).is_loopback
-        except ValueError:
-            return self.host == "localhost"

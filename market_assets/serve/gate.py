@@ -9,10 +9,10 @@ from __future__ import annotations
 import hmac
 from hashlib import sha256
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from starlette.exceptions import HTTPException
 
+from market_assets.hosts import LOOPBACK, name_of
 from market_assets.serve.cache import request_key
 from market_assets.serve.desk import reply
 from market_assets.serve.problems import FAULT, Problem, note_fault
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 OPEN_PATHS = frozenset({"/health", "/v1/health"})
 """What everybody may ask: whether the process is there."""
 
-_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 _LONGEST_BODY = 65_536
 _LONGEST_QUERY = 32_768
 _SENT = "http.response.start"
@@ -46,7 +45,7 @@ class Gate:
         self._app = app
         self._desk = desk
         self._token = None if settings.token is None else _digest(settings.token)
-        self._names = _NAMES | {settings.host.lower(), *(name.lower() for name in settings.hosts)}
+        self._names = LOOPBACK | {settings.host.lower(), *(name.lower() for name in settings.hosts)}
         self._most = settings.max_requests
         self._count = 0
 
@@ -105,7 +104,7 @@ class Gate:
         """Why somebody may not ask."""
         if self._token is not None:
             return None if self._is_allowed(headers.get("authorization", "")) else _NO_TOKEN
-        name = _name_of(headers.get("host", ""))
+        name = name_of(headers.get("host", ""))
         if name in self._names:
             return None
         return Problem(
@@ -163,13 +162,6 @@ _TOO_LONG = Problem(
 
 def _digest(token: str) -> bytes:
     return sha256(token.encode("utf-8", "surrogatepass")).digest()
-
-
-def _name_of(host: str) -> str:
-    try:
-        return (urlsplit(f"//{host}").hostname or "").lower()
-    except ValueError:
-        return ""
 
 
 def _bounded(receive: Receive) -> Receive:

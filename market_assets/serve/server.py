@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import uvicorn
 
 from market_assets.errors import ServeError
+from market_assets.hosts import is_loopback, url_of
 from market_assets.serve.app import build
 from market_assets.serve.cache import SharedCache
 from market_assets.serve.desk import Desk
@@ -54,7 +55,7 @@ def listen(settings: ServeSettings) -> Listener:
         ServeError: The address can be reached by other machines and there is no token, or it is
             taken.
     """
-    if settings.token is None and not settings.is_local:
+    if settings.token is None and not is_loopback(settings.host):
         raise ServeError(
             f"{settings.host} can be reached by other machines: "
             "add `serve: {token: ${SERVE_TOKEN}}` to the universe, or listen on 127.0.0.1",
@@ -77,7 +78,7 @@ def listen(settings: ServeSettings) -> Listener:
         longest = int(settings.max_time.total_seconds() * 1000)
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, longest)
     port = listener.getsockname()[1]
-    return Listener(listener, f"http://{f'[{host}]' if ':' in host else host}:{port}")
+    return Listener(listener, url_of(host, port))
 
 
 def allow_connections() -> None:

@@ -20,6 +20,7 @@ from websockets.exceptions import (
 )
 
 from market_assets.errors import error_words, printable
+from market_assets.hosts import LOOPBACK
 from market_assets.market.timeframes import to_micros
 from market_assets.sources.streaming import (
     Beat,
@@ -48,7 +49,6 @@ if TYPE_CHECKING:
 _FINAL = frozenset({400, 401, 403, 404, 405, 410, 451})
 """HTTP statuses of a refused connection that another attempt does not cure."""
 
-_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 _LARGEST = 4 * 1024**2
 _QUEUE = 256
 _LOOK = 1.0
@@ -115,7 +115,7 @@ class Connection:
 
     async def _open(self) -> ClientConnection:
         url = self._stream.url([*self.symbols])
-        is_local = urlsplit(url).hostname in _LOOPBACK
+        is_local = urlsplit(url).hostname in LOOPBACK
         return await connect(
             url,
             compression=None,

@@ -5,9 +5,10 @@ How the options are written in a terminal stands in `market_assets/cli/commands/
 
 from __future__ import annotations
 
-import ipaddress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from market_assets.hosts import url_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,15 +44,4 @@ class Options:
             "::": "[::1]",
             "": "127.0.0.1",
         }.get(self.host, self.host)
-        return (
-            f"http://{f'[{host}]' if ':' in host and not host.startswith('[') else host}"
-            f":{self.port}"
-        )
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach an address."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+        return url_of(host, self.port)

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING
 
 from market_assets.config.places import COPY_VARIABLE
 from market_assets.errors import UpError
+from market_assets.hosts import is_loopback
 from market_assets.up.backoff import LONGEST
 from market_assets.up.changes import changes, orphans
 from market_assets.up.environment import environment_of
 from market_assets.up.leash import GRACE, take
 from market_assets.up.news import NEWS_FILE, Bulletin, read_news
-from market_assets.up.options import Options, is_loopback
 from market_assets.up.output import Output
 from market_assets.up.preflight import check_home, listen
 from market_assets.up.processes import Errand, Process
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from market_assets.up.changes import Summary
+    from market_assets.up.options import Options
 
 LOCATION = "market_assets.definitions"
 """What Dagster calls the code location: the module, as `dagster dev -m` does."""

@@ -15,12 +15,12 @@ from urllib.parse import parse_qs, urlsplit
 from graphql import GraphQLError, OperationDefinitionNode, OperationType, parse
 from starlette.responses import PlainTextResponse
 
+from market_assets.hosts import LOOPBACK, name_of
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from starlette.types import ASGIApp, Receive, Scope, Send
-
-LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 _REPORTS = ("/report_asset_materialization", "/report_asset_check", "/report_asset_observation")
 _POLICY_VIOLATION = 1008
@@ -70,7 +70,7 @@ def refusal(
         headers: By their names in lower case.
     """
     host = headers.get("host", "")
-    name = _name_of(host)
+    name = name_of(host)
     if name not in rules.hosts:
         return (
             f"Host {name!r} is none of this server's names; "
@@ -98,13 +98,6 @@ def _same_site(rules: Rules, origin: str, host: str) -> bool:
         return True
     # A proxy may know us by another name than the browser; here every port is a site of its own.
     return (address.hostname or "") in rules.hosts - LOOPBACK
-
-
-def _name_of(host: str) -> str:
-    try:
-        return (urlsplit(f"//{host}").hostname or "").lower()
-    except ValueError:
-        return ""
 
 
 def _changes(query: str) -> bool:

@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from market_assets.errors import SourceError, printable
+from market_assets.hosts import LOOPBACK
 from market_assets.imports import late_imports
 from market_assets.sources.counting import ANY_STRETCH, Counting
 from market_assets.sources.transport.blots import Blots
@@ -72,7 +73,6 @@ for library in map(logging.getLogger, ("httpx", "httpcore")):
 _FORBIDDEN = 403
 # Binance's answer to who goes on after a 429; with a Retry-After it is one more kind of "wait".
 _BANNED = 418
-_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 def _limit(name: str, settings: HttpSettings, base: Path, counting: Counting) -> Limit:
@@ -150,7 +150,7 @@ class HttpClient:
                 url,
                 connections=self._level.ceiling,
                 # A proxy cannot reach this machine's loopback.
-                trust_env=url.host not in _LOOPBACK,
+                trust_env=url.host not in LOOPBACK,
             ),
         )
         return self

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -28,13 +28,15 @@ with late_imports():
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from datetime import datetime
     from pathlib import Path
 
     from market_assets.config.universe import Profile, Universe
     from market_assets.expected.scope import Scope
     from market_assets.market.partitions import Cadence
     from market_assets.store import Snapshot
+
+FIRST, LAST = datetime(1900, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
+"""Nothing is kept before or after: an instant outside means the same as these."""
 
 _TICK, _WEEK = timedelta(microseconds=1), timedelta(days=8)
 

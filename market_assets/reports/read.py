@@ -15,7 +15,7 @@ from market_assets.home import home as home_folder
 from market_assets.imports import late_imports
 from market_assets.market.clock import present
 from market_assets.market.timeframes import Window, midnight
-from market_assets.reports.question import Question, dataset_named
+from market_assets.reports.question import FIRST, LAST, Question, dataset_named
 from market_assets.store import Store
 from market_assets.words import hint, listed
 
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
 
 Bound = str | date | datetime | None
-
-_FIRST, _LAST = datetime(1900, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 
 
 def read(
@@ -94,8 +92,8 @@ def read(
         adjusted=adjusted,
         quality=quality,
     )
-    first = _FIRST if start is None else instant_of("start", start)
-    last = _LAST if end is None else instant_of("end", end)
+    first = FIRST if start is None else instant_of("start", start)
+    last = LAST if end is None else instant_of("end", end)
     if last < first:
         raise ReadError(f"end: {end} lies before the start, {start}; swap them", key="end")
     folder = _folder(home)

@@ -10,6 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 
 from market_assets.errors import ReadError
 from market_assets.market.timeframes import Timeframe, Window
+from market_assets.reports.question import FIRST, LAST
 from market_assets.serve.formats import Format
 from market_assets.words import hint, listed
 
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from market_assets.config.universe import Profile, Universe
-
-FIRST, LAST = datetime(1900, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
-"""Nothing is kept before or after: an instant outside means the same as these."""
 
 MOST_ROWS = 100_000
 """Rows of a page."""
@@ -88,6 +86,17 @@ Names = Annotated[
 """Names, separated by commas."""
 
 
+def window_of(start: datetime, end: datetime) -> Window:
+    """The stretch of time from `from` to `to`.
+
+    Raises:
+        ReadError: It ends before it begins.
+    """
+    if end < start:
+        raise ReadError("to lies before from; swap them", key="to")
+    return Window(start, end)
+
+
 class Parameters(BaseModel):
     """Parameters of a request; others than these are refused by name."""
 
@@ -153,14 +162,8 @@ class Stretch(Series):
 
     @property
     def window(self) -> Window:
-        """The stretch of time.
-
-        Raises:
-            ReadError: It ends before it begins.
-        """
-        if self.end < self.start:
-            raise ReadError("to lies before from; swap them", key="to")
-        return Window(self.start, self.end)
+        """The stretch of time: see `window_of`."""
+        return window_of(self.start, self.end)
 
 
 class CandleStretch(Stretch):

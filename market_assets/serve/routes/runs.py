@@ -14,16 +14,16 @@ from market_assets.fill.options import FillOptions
 from market_assets.market.instants import iso
 from market_assets.market.timeframes import Window
 from market_assets.reports.jobs import job_of_run
+from market_assets.reports.question import FIRST, LAST
 from market_assets.serve.desk import AtDesk, written
 from market_assets.serve.models import EVERYWHERE, Progress, Runs, problems
 from market_assets.serve.parameters import (
-    FIRST,
-    LAST,
     Instant,
     Name,
     Parameters,
     profiles_named,
     symbols_named,
+    window_of,
 )
 from market_assets.serve.plan import backfill_ranges, repair_ranges
 from market_assets.work.run import Trigger
@@ -66,14 +66,8 @@ class Work(Parameters):
 
     @property
     def window(self) -> Window:
-        """The stretch of time.
-
-        Raises:
-            ReadError: It ends before it begins.
-        """
-        if self.end < self.start:
-            raise ReadError("to lies before from; swap them", key="to")
-        return Window(self.start, self.end)
+        """The stretch of time: see `window_of`."""
+        return window_of(self.start, self.end)
 
 
 class Backfill(Work):

@@ -258,13 +258,16 @@ class TestWhatTheVendorCounts:
     ):
         waits: list[float] = []
 
-        async def update(clock: Callable[[], float], vendor: CountingVendor) -> None:
-            limit = FileLimit(
+        def limit_of(clock: Callable[[], float]) -> FileLimit:
+            return FileLimit(
                 "mine",
                 Allowance("1200/m", counting, 0.2),
                 tmp_path / "a.sqlite",
                 clock=lambda: NOON + clock(),
             )
+
+        async def update(clock: Callable[[], float], vendor: CountingVendor) -> None:
+            limit = limit_of(clock)
             limit.open()
             limit.urgent = True
             while clock() < 170:
@@ -279,12 +282,7 @@ class TestWhatTheVendorCounts:
         async def both(clock: Callable[[], float]) -> CountingVendor:
             window = "fixed" if counting.clock else "sliding"
             vendor = CountingVendor([Quota(most=1200, seconds=60, window=window)], clock)
-            backfill = FileLimit(
-                "mine",
-                Allowance("1200/m", counting, 0.2),
-                tmp_path / "a.sqlite",
-                clock=lambda: NOON + clock(),
-            )
+            backfill = limit_of(clock)
             backfill.open()
             await asyncio.gather(
                 update(clock, vendor),

@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 
 from market_assets.cli.console import OUT
-from market_assets.cli.garbage import search_as_usual
+from market_assets.cli.garbage import give_memory_back, search_as_usual
 from market_assets.cli.options import AsJson
 from market_assets.cli.places import universe_here
 from market_assets.errors import ServeError
@@ -40,6 +40,7 @@ def serve(
     universe it also starts backfills and repairs.
     """
     search_as_usual()
+    give_memory_back()
     universe = universe_here(quiet=True)
     changed = {"host": host, "port": port}
     settings = universe.serve.model_copy(

@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from market_assets.cli.console import ERR, INCOMPLETE, OUT, harmless, plain
-from market_assets.cli.garbage import search_as_usual
+from market_assets.cli.garbage import give_memory_back, search_as_usual
 from market_assets.cli.options import AsJson, Symbols, choices, profiles_of, symbols_of, wrong
 from market_assets.cli.places import open_store, universe_here
 from market_assets.imports import late_imports
@@ -68,6 +68,7 @@ def stream(
     REST is asked for what the stream may have missed. JSON is an object a line.
     """
     search_as_usual()
+    give_memory_back()
     universe = universe_here(quiet=as_json)
     profile = _profile_of(profiles_of(universe, [name] if name else None))
     options = StreamOptions(

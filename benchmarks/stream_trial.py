@@ -44,6 +44,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from math import ceil
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -89,8 +90,9 @@ _PAUSE = 20.0
 _START = 240.0
 """Real seconds in which a stream has to be live after it, or its daemon, was started."""
 
-_STILL_TO_COME = timedelta(minutes=3)
-"""What has closed in the last minutes before the end may lack, by the clock.
+_STILL_TO_COME, _ON_THE_WAY = timedelta(minutes=3), timedelta(seconds=5)
+"""What has closed in the last minutes before the end may lack, by the clock, or in the last seconds
+of this machine.
 
 A symbol that the vendor refuses comes by REST alone, once a minute. What closed in the moment of
 the end is left to the next session.
@@ -424,7 +426,11 @@ def go_on(ground: Ground, stop: threading.Event, *options: str) -> None:
 
 
 def update(pause: float) -> None:
-    """Update every so many real seconds, as the schedule does, until the parent closes the pipe."""
+    """Update every so many real seconds, as the schedule does, until the parent closes the pipe.
+
+    An update comes each minute as a rule and asks again for the newest five bars: for some more
+    than have closed since the one before. Here many minutes of the clock lie between two of them.
+    """
     over = threading.Event()
     threading.Thread(target=lambda: (sys.stdin.read(), over.set()), daemon=True).start()
     universe = load_universe()
@@ -432,12 +438,17 @@ def update(pause: float) -> None:
     home = Path(os.environ["MARKET_ASSETS_HOME"])
     store = Store(home, clock=present, patience=timedelta(seconds=30))
     count, errors = 0, 0
+    usual, before = profile.update, present()
     while not over.wait(pause):
+        now = present()
+        recheck = usual.recheck + ceil((now - before) / MINUTE)
+        before = now
+        settings = usual.model_copy(update={"recheck": recheck})
         updated = update_profile(
             store,
             sources_of(universe, profile),
             universe,
-            profile,
+            profile.model_copy(update={"update": settings}),
             now=present() - profile.update.settle,
             busy=lambda *_: (),
         )
@@ -466,7 +477,8 @@ def judged(ground: Ground, first: datetime, end: datetime) -> dict[str, object]:
     os.environ.update(ground.environ)
     stored = market_assets.read("live", "candles_1m", start=first)
     newest = stored["ts"].max().replace(tzinfo=UTC)
-    last = max(end.replace(second=0, microsecond=0), newest + MINUTE - _STILL_TO_COME)
+    still_to_come = max(_STILL_TO_COME, _ON_THE_WAY * ground.speed)
+    last = max(end.replace(second=0, microsecond=0), newest + MINUTE - still_to_come)
     stored = stored.select("symbol", pl.col("ts").dt.replace_time_zone(None), *OHLCV).filter(
         pl.col("ts") < last.replace(tzinfo=None)
     )

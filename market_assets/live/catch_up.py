@@ -42,7 +42,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("market_assets.live")
 
 _OVERLAP = 3
-"""Stored bars before the last one that REST is asked for again, to compare them."""
+"""Stored bars before the last one that REST is asked for again, to compare them, beside those of
+`update.recheck`: a session that was killed had still to compare what REST gave it."""
 
 _ASKING = timedelta(seconds=20)
 """After so long a catch-up asks for nothing more: the next one goes on."""
@@ -115,8 +116,9 @@ class CatchUp:
         begin = now - self.profile.stream.catch_up
         step = self.timeframe.duration
         most = int(self.profile.stream.catch_up / step)
+        overlap = _OVERLAP + self.profile.update.recheck
         recheck = max(
-            most if last_bar is None else min(most, int((now - last_bar) / step) + _OVERLAP)
+            most if last_bar is None else min(most, int((now - last_bar) / step) + overlap)
             for last_bar in last_bars.values()
         )
         scope = scope_of(self.profile, self.timeframe, settled)

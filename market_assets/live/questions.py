@@ -1,6 +1,10 @@
 """For which symbols of a session REST is to be asked, when, and whose bars wait for the answer.
 
 What is asked, and how the answer is stored, is in `catch_up`.
+
+A vendor revises a bar for some minutes after it has closed, and its REST service may be behind its
+stream. So what REST gave while a symbol was served anew is compared with it once more,
+`update.recheck` bars later; no schedule of updates has to run for that.
 """
 
 from __future__ import annotations
@@ -10,7 +14,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
     from concurrent.futures import Future, ThreadPoolExecutor
     from datetime import datetime
 
@@ -35,6 +39,19 @@ class Question:
 
     due_at: float
     tries: int = 0
+
+
+@dataclass
+class Comparison:
+    """That what REST gave of a symbol is to be compared with it once more.
+
+    Attributes:
+        due_at: Not before this, by the seconds of the session's timer.
+        since: From the bar that opened then on, aware; None is as far back as REST is asked.
+    """
+
+    due_at: float
+    since: datetime | None
 
 
 class Questions:
@@ -62,6 +79,7 @@ class Questions:
         self._step = step
         self._timer = timer
         self._open: dict[str, Question] = {}
+        self._comparisons: dict[str, Comparison] = {}
         self._tries: dict[str, int] = {}
         self._asking: Future[CaughtUp] | None = None
         self._asked_at = timer.now()
@@ -94,13 +112,18 @@ class Questions:
             wake: Called once there is an answer.
         """
         due = self._due()
-        if not due or self._asking is not None:
+        compared = self._due_comparisons()
+        if not (due or compared) or self._asking is not None:
             return
         now = self._timer.now()
         self._tries = {symbol: self._open.pop(symbol).tries for symbol in due}
+        begins = {symbol: self._comparisons.pop(symbol).since for symbol in compared}
         last_bars = {symbol: streams[symbol].last_bar for symbol in due}
+        self._compare_later(
+            {symbol: last_bar for symbol, last_bar in last_bars.items() if not self._tries[symbol]}
+        )
         self._asked_at = now
-        self._asking = pool.submit(self._catch_up.ask, last_bars, now)
+        self._asking = pool.submit(self._catch_up.ask, last_bars | begins, now)
         self._asking.add_done_callback(lambda _: wake())
 
         # A bar that closed just before a symbol was served is in no stream, and not settled yet.
@@ -112,6 +135,18 @@ class Questions:
         """The symbols that are to be asked for now."""
         now = self._timer.seconds()
         return frozenset(symbol for symbol, ask in self._open.items() if ask.due_at <= now)
+
+    def _due_comparisons(self) -> frozenset[str]:
+        """The symbols of which REST is to be compared now with what it gave."""
+        now = self._timer.seconds()
+        return frozenset(symbol for symbol, ask in self._comparisons.items() if ask.due_at <= now)
+
+    def _compare_later(self, last_bars: Mapping[str, datetime | None]) -> None:
+        """Have what REST is about to give compared with it once more."""
+        due_at = self._timer.seconds() + (self._settings.recheck * self._step).total_seconds()
+        for symbol, since in last_bars.items() if self._settings.recheck else ():
+            known = self._comparisons.setdefault(symbol, Comparison(due_at, since))
+            known.since = None if None in {known.since, since} else min(known.since, since)
 
     def answer(self, streams: SymbolStreams) -> CaughtUp | None:
         """Take in what REST has given, and release the bars that have waited for it.

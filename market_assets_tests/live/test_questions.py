@@ -28,10 +28,12 @@ class Rest:
 
     def __init__(self) -> None:
         self.asked: list[frozenset[str]] = []
+        self.begins: list[dict[str, datetime | None]] = []
         self._answer: Future[CaughtUp] = Future()
 
     def submit(self, _ask: object, last_bars: dict[str, object], _now: datetime) -> Future:
         self.asked.append(frozenset(last_bars))
+        self.begins.append(last_bars)
         self._answer = Future()
         return self._answer
 
@@ -125,6 +127,7 @@ def test_a_bar_that_closed_just_before_is_asked_for_once_more_when_it_is_settled
 
 
 def test_what_rest_does_not_give_is_asked_for_again_after_waits_that_double(ground):
+    ground.questions = Questions(ground.rest, UpdateSettings(recheck=0), MINUTE, ground.timer)
     ground.questions.add(["BTC"])
     assert ground.put() == [{"BTC"}]
 
@@ -154,6 +157,43 @@ def test_it_waits_no_longer_than_an_update_for_what_rest_did_not_give(ground):
         ground.answered(lacking=frozenset({"ETH"}))
         assert ground.put((wait - 1) * SECOND) == []
         assert ground.put(SECOND) == [{"ETH"}]
+
+
+def test_what_rest_gave_is_compared_with_it_once_more_when_the_vendor_may_have_revised_it(ground):
+    last_bar = ground.streams["BTC"].last_bar = NOW - 30 * MINUTE
+    ground.questions.hold(["BTC"])
+    ground.put()
+    ground.answered(newest={"BTC": NOW - MINUTE})
+
+    recheck = UpdateSettings().recheck * MINUTE
+    assert ground.put(recheck - SECOND) == []
+    assert ground.put(SECOND) == [{"BTC"}]
+    assert ground.rest.begins[-1] == {"BTC": last_bar}
+
+    ground.answered()
+    assert ground.put(10 * recheck) == []
+
+
+def test_a_question_in_between_is_compared_from_the_oldest_bar_on(ground):
+    first = ground.streams["BTC"].last_bar = NOW - 30 * MINUTE
+    ground.questions.add(["BTC"])
+    ground.put()
+    ground.answered(newest={"BTC": NOW - MINUTE})
+    ground.questions.add(["BTC"])
+    ground.put()
+    ground.answered()
+
+    assert ground.put(UpdateSettings().recheck * MINUTE) == [{"BTC"}]
+    assert ground.rest.begins[-1] == {"BTC": first}
+
+
+def test_without_recheck_nothing_is_compared_once_more(ground):
+    ground.questions = Questions(ground.rest, UpdateSettings(recheck=0), MINUTE, ground.timer)
+    ground.questions.add(["BTC"])
+    ground.put()
+    ground.answered()
+
+    assert ground.put(60 * MINUTE) == []
 
 
 def test_there_is_no_answer_before_one_was_given(ground):

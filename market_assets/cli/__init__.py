@@ -50,6 +50,7 @@ COMMANDS = (
     "prune",
     "snapshot",
     "serve",
+    "mcp",
     "validate",
     "forget",
     "sources",

@@ -197,6 +197,24 @@ def profiles_named(universe: Universe, names: Iterable[str]) -> list[Profile]:
     return [universe.profiles[name] for name in wanted]
 
 
+def timeframe_kept(profile: Profile, wanted: Timeframe | None) -> Timeframe:
+    """A timeframe of a profile's candles; its shortest fetched one where none is named.
+
+    Raises:
+        ReadError: The profile keeps no such candles.
+    """
+    if wanted is None:
+        return profile.base_timeframe
+    if wanted not in profile.timeframes.kept:
+        kept = [str(timeframe) for timeframe in profile.timeframes.kept]
+        raise ReadError(
+            f"{profile.name} keeps no candles of {wanted}; it keeps {listed(kept)}",
+            key="timeframe",
+            absent=True,
+        )
+    return wanted
+
+
 def symbols_named(
     profiles: Iterable[Profile], names: Iterable[str], key: str = "symbols"
 ) -> list[str]:

@@ -145,8 +145,9 @@ class Questions:
         """Have what REST is about to give compared with it once more."""
         due_at = self._timer.seconds() + (self._settings.recheck * self._step).total_seconds()
         for symbol, since in last_bars.items() if self._settings.recheck else ():
-            known = self._comparisons.setdefault(symbol, Comparison(due_at, since))
-            known.since = None if None in {known.since, since} else min(known.since, since)
+            comparison = self._comparisons.setdefault(symbol, Comparison(due_at, since))
+            if comparison.since is not None:
+                comparison.since = None if since is None else min(comparison.since, since)
 
     def answer(self, streams: SymbolStreams) -> CaughtUp | None:
         """Take in what REST has given, and release the bars that have waited for it.

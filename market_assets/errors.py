@@ -156,5 +156,9 @@ class ServeError(MarketAssetsError):
         super().__init__(message)
 
 
+class DeployError(MarketAssetsError):
+    """Files for a deployment cannot be made or written."""
+
+
 class PlatformError(MarketAssetsError):
     """Dagster's pages cannot be reached, or refuse what they are asked for."""

@@ -9,19 +9,14 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from datetime import date, timedelta
-from enum import Enum
 from inspect import cleandoc
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args, get_type_hints
-
-from pydantic import BaseModel, ByteSize
-from pydantic_core import PydanticUndefined
+from typing import TYPE_CHECKING, get_args, get_type_hints
 
 from market_assets.config.calendar_changes import CalendarChange
 from market_assets.config.entries import Entries, ProfileEntry, SymbolEntry
 from market_assets.config.kinds import PriceRules
+from market_assets.config.meanings import default_of, descriptions, written
 from market_assets.config.research import FeaturesEntry, MarketsSettings, ReturnSettings
 from market_assets.config.services import (
     AlertSettings,
@@ -42,11 +37,13 @@ from market_assets.config.settings import (
 )
 from market_assets.config.values import Share
 from market_assets.config.yaml_file import keys_of
-from market_assets.market.durations import duration_words
 from market_assets.sources.contract import SourceSettings, source_types
 from market_assets.sources.transport.http import HttpSettings
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pydantic import BaseModel
     from pydantic.fields import FieldInfo
 
     Model = type[BaseModel]
@@ -126,33 +123,8 @@ def page(text: str) -> str:
     return f"{before}{FIRST}\n\n{tables()}\n{LAST}{after}"
 
 
-def descriptions(model: Model) -> dict[str, str]:
-    """What the docstrings of a model and of its bases say of its keys."""
-    texts: dict[str, str] = {}
-    for part in reversed(model.__mro__):
-        if part.__module__.startswith("market_assets."):
-            texts |= _attributes(cleandoc(part.__doc__ or ""))
-    return texts
-
-
 def _is_ours(source_type: type) -> bool:
     return source_type.__module__.startswith("market_assets.")
-
-
-def _attributes(docstring: str) -> dict[str, str]:
-    """The section `Attributes:` of a docstring, a sentence or more a name."""
-    _, _, section = docstring.partition("Attributes:\n")
-    lines = section.split("\n\n")[0].splitlines()
-    texts: dict[str, str] = {}
-    name = ""
-    for line in lines:
-        start = re.match(r"    (\w+): (.*)", line)
-        if start:
-            name = start[1]
-            texts[name] = start[2]
-        elif name:
-            texts[name] += f" {line.strip()}"
-    return texts
 
 
 def _section(title: str, model: Model, where: str = "", *, without: Model | None = None) -> str:
@@ -168,7 +140,8 @@ def _source(name: str, settings: Model) -> str:
     fields = {
         key: field
         for key, field in settings.model_fields.items()
-        if key not in common.model_fields or _default(field) != _default(common.model_fields[key])
+        if key not in common.model_fields
+        or default_of(field) != default_of(common.model_fields[key])
     }
     text = f"### Source `{name}`\n\n{_summary(settings)}\n"
     return f"{text}\n{_table(settings, fields, common)}\n" if fields else text
@@ -190,7 +163,9 @@ def _table(model: Model, fields: Mapping[str, FieldInfo], common: Model | None =
                 rows.append(_TABLES)
             continue
         hint = hints[name]
-        default = _written(_default(field), share=Share in (hint, *get_args(hint)))
+        is_share = Share in (hint, *get_args(hint))
+        text = written(default_of(field), share=is_share)
+        default = "required" if field.is_required() else f"`{text}`" if text else ""
         meaning = (
             "Another default; see above."
             if meanings[name] == inherited.get(name)
@@ -198,55 +173,6 @@ def _table(model: Model, fields: Mapping[str, FieldInfo], common: Model | None =
         )
         rows.append(f"| `{name}` | {default} | {meaning.replace('|', '&#124;')} |")
     return "\n".join(rows)
-
-
-def _default(field: FieldInfo) -> object:
-    if field.is_required():
-        return PydanticUndefined
-    return field.get_default(call_default_factory=True, validated_data={})
-
-
-def _written(value: object, *, share: bool = False) -> str:
-    """A default as it would stand in the file; empty where the key is not set."""
-    if value is PydanticUndefined:
-        return "required"
-    is_empty = not value and not isinstance(value, bool | int | float)
-    if is_empty or isinstance(value, BaseModel):
-        return ""
-    return f"`{_yaml(value, share=share)}`"
-
-
-def _yaml(value: object, *, share: bool = False) -> str:
-    if share:
-        return f"{100 * float(str(value)):g}%"
-    for kind, spell in _SPELLINGS.items():
-        if isinstance(value, kind):
-            return spell(value)
-    raise TypeError(f"{value!r} has no spelling here; add one")
-
-
-def _list(values: Sequence[object]) -> str:
-    return "[" + ", ".join(map(_yaml, values)) + "]"
-
-
-def _mapping(values: Mapping[object, object]) -> str:
-    return "{" + ", ".join(f"{_yaml(key)}: {_yaml(value)}" for key, value in values.items()) + "}"
-
-
-# The first kind that fits: true is a number too, and a size in bytes as well.
-_SPELLINGS: dict[type, Callable[[Any], str]] = {
-    bool: lambda value: str(value).lower(),
-    Enum: lambda value: str(value.value),
-    timedelta: duration_words,
-    ByteSize: lambda value: value.human_readable(separator=" ").replace(".0 ", " "),
-    int: str,
-    float: "{:g}".format,
-    date: str,
-    str: str,
-    Path: str,
-    Mapping: _mapping,
-    tuple: _list,
-}
 
 
 if __name__ == "__main__":

@@ -51,6 +51,7 @@ COMMANDS = (
     "snapshot",
     "serve",
     "mcp",
+    "deploy",
     "validate",
     "forget",
     "sources",

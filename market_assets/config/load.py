@@ -70,6 +70,7 @@ def load_universe(path: Path | None = None, *, environ: Mapping[str, str] = os.e
         limits=entries.limits,
         serve=entries.serve,
         secrets=document.secrets,
+        variables=tuple(sorted(document.variables)),
     )
 
 

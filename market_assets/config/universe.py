@@ -207,6 +207,7 @@ class Universe(Model):
             neither shown nor dumped. Without one, a file is used by the processes of this one.
         serve: How other programs are answered over HTTP.
         secrets: The `${NAME}` that each filled-in value stands for; neither shown nor dumped.
+        variables: The environment variables that the file takes values from, sorted.
     """
 
     path: Path
@@ -219,6 +220,7 @@ class Universe(Model):
     limits: SkipValidation[str] | None = Field(default=None, exclude=True, repr=False)
     serve: ServeSettings = ServeSettings()
     secrets: dict[str, str] = Field(exclude=True, repr=False)
+    variables: tuple[str, ...] = ()
 
     @property
     def matrices(self) -> tuple[Dataset, ...]:

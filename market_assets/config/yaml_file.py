@@ -45,12 +45,14 @@ class Document:
         marks: The line and the column, from 1, of every key and list item.
         plain: What was written where YAML read something other than a string.
         secrets: The `${NAME}` that each filled-in value stands for.
+        variables: The environment variables that were filled in.
     """
 
     data: object = None
     marks: dict[Place, tuple[int, int]] = field(default_factory=dict)
     plain: dict[Place, str] = field(default_factory=dict)
     secrets: dict[str, str] = field(default_factory=dict, repr=False)
+    variables: set[str] = field(default_factory=set)
     _problems: defaultdict[Place, list[str]] = field(default_factory=lambda: defaultdict(list))
 
     def add(self, place: Place, message: str) -> None:
@@ -232,6 +234,7 @@ class _Reader:
                 self._document.add(place, f"the environment variable {name} is {state}")
                 return reference[0]
             self._document.secrets[value] = reference[0]
+            self._document.variables.add(name)
             return value
 
         return Secret(_REFERENCE.sub(fill, text), text)

@@ -78,7 +78,7 @@ def metrics_of(
         *_of_streams(view, profiles, now),
         *_of_jobs(view, profiles),
         _of_alerts(view),
-        _gauge("store_bytes", "Length of the store's file.", (), [Sample((), size)]),
+        *_of_store(view, size),
     ]
 
 
@@ -289,6 +289,16 @@ def _of_alerts(view: Snapshot) -> Metric:
         ("profile", "kind", "level"),
         [Sample(labels, count) for labels, count in sorted(counts.items())],
     )
+
+
+def _of_store(view: Snapshot, size: int) -> Iterator[Metric]:
+    waits, seconds = view.totals.waits()
+    yield _gauge("store_bytes", "Length of the store's file.", (), [Sample((), size)])
+    for name, words, value in (
+        ("store_lock_waits_total", "Waits of more than 0.1 s for the store.", waits),
+        ("store_lock_wait_seconds_total", "Seconds of these waits.", seconds),
+    ):
+        yield Metric(f"market_assets_{name}", "counter", words, (), (Sample((), float(value)),))
 
 
 def _gauge(name: str, words: str, labels: Sequence[str], samples: Sequence[Sample]) -> Metric:

@@ -48,6 +48,7 @@ class StoreLock:
         timeout: How long to wait for it.
         clock: Gives the present instant.
         behind: Whom the holder itself waits for, in words; it is named in place of the holder.
+        waited: Told how many seconds each wait took, also one that was in vain.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class StoreLock:
         timeout: timedelta,
         clock: Callable[[], datetime],
         behind: Callable[[], object | None] = lambda: None,
+        waited: Callable[[float], None] = lambda _: None,
     ) -> None:
         # Each thread has a lock of its own on the file: threads exclude each other as processes do.
         self._file = FileLock(path, poll_interval=_POLL)
@@ -65,6 +67,7 @@ class StoreLock:
         self._timeout = timeout.total_seconds()
         self._clock = clock
         self._behind = behind
+        self._waited = waited
 
     @contextmanager
     def held(self, purpose: str, patience: timedelta | None = None) -> Iterator[None]:
@@ -131,12 +134,16 @@ class StoreLock:
                 else:
                     return
 
-        wait_for(self._turn)
         try:
-            wait_for(self._file)
+            wait_for(self._turn)
+            try:
+                wait_for(self._file)
+            finally:
+                self._turn.release()
         finally:
-            self._turn.release()
-        return time.monotonic() - start
+            seconds = time.monotonic() - start
+            self._waited(seconds)
+        return seconds
 
     def _write_note(self, purpose: str) -> None:
         note = {

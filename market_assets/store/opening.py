@@ -66,6 +66,7 @@ class Opener:
         clock: Gives the present instant (aware).
         patience: How long to wait where the caller does not say it.
         link: Where the copies for readers are, for those who read the file itself.
+        waited: Told how many seconds each wait took, also one that was in vain.
 
     Attributes:
         verified: The file that was found to be a store of ours, by its inode; None where none was,
@@ -80,6 +81,7 @@ class Opener:
         clock: Callable[[], datetime],
         patience: timedelta,
         link: Path,
+        waited: Callable[[float], None],
     ) -> None:
         self.verified: int | None = None
         self._holders = holders
@@ -87,6 +89,7 @@ class Opener:
         self._clock = clock
         self._patience = patience
         self._link = link
+        self._waited = waited
 
     def connect(
         self, path: Path, purpose: str, *, read_only: bool, patience: timedelta | None = None
@@ -112,6 +115,8 @@ class Opener:
             else:
                 if wait.hindrance or not read_only:
                     self._holders.clear()
+                if wait.hindrance:
+                    self._waited(wait.seconds)
                 if wait.told:
                     log.info("%s: got the store after %.1f s", purpose, wait.seconds)
                 return connection
@@ -130,6 +135,7 @@ class Opener:
             hindrance = wait.hindrance = self._holders.look(str(error))
             wait.look_at = waited + TELL_AFTER
         if waited > wait.patience.total_seconds():
+            self._waited(waited)
             raise StoreBusyError(
                 f"{wait.purpose}: gave up after {waited:.0f} s, "
                 f"another program has {wait.path} open ({hindrance}).",

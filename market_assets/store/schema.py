@@ -316,6 +316,13 @@ MIGRATIONS = (
         bytes BIGINT NOT NULL
     );
     """,
+    """
+    CREATE TABLE ops.waits (
+        waits BIGINT NOT NULL,
+        seconds DOUBLE NOT NULL
+    );
+    INSERT INTO ops.waits VALUES (0, 0);
+    """,
 )
 """Version N of the store is what the first N scripts make."""
 

@@ -28,6 +28,7 @@ from market_assets.store.published import Copy, Published
 from market_assets.store.signals import HeldBack
 from market_assets.store.snapshot import Snapshot, Transaction
 from market_assets.store.upgrade import Upgrader, log_of
+from market_assets.store.waits import Waits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -82,8 +83,13 @@ class Store:
                 "or set MARKET_ASSETS_HOME to a folder of yours."
             )
         self._holders = Holders(self.path, clock)
+        self._waits = Waits()
         self._lock = StoreLock(
-            home / "market.duckdb.lock", timeout=patience, clock=clock, behind=self._holders.noted
+            home / "market.duckdb.lock",
+            timeout=patience,
+            clock=clock,
+            behind=self._holders.noted,
+            waited=self._waits.add,
         )
         self._published = Published(self.path)
         self._signals = HeldBack()
@@ -93,6 +99,7 @@ class Store:
             clock=clock,
             patience=patience,
             link=self._published.link,
+            waited=self._waits.add,
         )
         self._upgrader = Upgrader(self.path, self._opener, clock)
 
@@ -289,7 +296,9 @@ class Store:
             try:
                 connection.begin()
                 yield Transaction(connection, self._clock())
+                written = self._waits.write(connection)
                 connection.commit()
+                self._waits.forget(written)
             except duckdb.Error as error:
                 self._opener.verified = None
                 raise StoreError(

@@ -135,7 +135,7 @@ def test_what_a_profile_has_left_that_is_gone_is_not_told(ledger: Store, tmp_pat
     other = type(universe)(**{**vars(universe), "profiles": {}})
     metrics = told(ledger, other)
     names = [name for name, metric in metrics.items() if metric.samples]
-    assert names == ["store_bytes"]
+    assert names == ["store_bytes", "store_lock_waits_total", "store_lock_wait_seconds_total"]
 
 
 def test_streams_by_state_with_their_lag(store: Store, universe: Universe) -> None:

@@ -124,6 +124,16 @@ class Totals(Table):
             """
         )
 
+    def waits(self) -> tuple[int, float]:
+        """How often somebody who has committed waited for the store, and how many seconds in all.
+
+        Neither ever shrinks.
+        """
+        if not self._db.has("ops", "waits"):
+            return 0, 0.0
+        ((waits, seconds),) = self._db.execute("SELECT waits, seconds FROM ops.waits").fetchall()
+        return waits, seconds
+
     def spent(self) -> pl.DataFrame:
         """What the sources have cost since the store was made; none of the sums ever shrinks.
 

@@ -1,0 +1,1 @@
+"""Files with which a universe is run and watched by others: systemd, containers, Prometheus."""

@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import socket
 import subprocess
 
+import httpx
 import pytest
 import yaml
 
 from market_assets.deploy.monitoring import ALARMS, dashboard, rules, scrape
 from market_assets.reports.metrics import metrics_of
 from market_assets_tests.support.alerts_ground import universe_of
+from market_assets_tests.support.platform import until
+from market_assets_tests.support.serve_ground import TOKEN, ServeGround
 
 needs_promtool = pytest.mark.skipif(
     shutil.which("promtool") is None, reason="promtool is not installed"
@@ -171,3 +175,55 @@ def test_an_alarm_rings_in_trouble_and_is_still_without(alarm, tmp_path) -> None
     loud = rung(alarm, tmp_path, trouble)
     assert loud.returncode == 1
     assert f'alertname="{alarm}"' in loud.stdout + loud.stderr
+
+
+# A real Prometheus over a real server ---------------------------------------------------------------
+
+
+@pytest.mark.skipif(shutil.which("prometheus") is None, reason="prometheus is not installed")
+def test_a_prometheus_scrapes_the_server_and_evaluates_the_rules(tmp_path, clock) -> None:
+    ground = ServeGround(tmp_path, clock)
+    ground.fill()
+    with ground.served('token: "${T}"', environ={"T": TOKEN}) as client:
+        target = f"127.0.0.1:{client.base_url.port}"
+        config = scrape(target, has_token=True)
+        config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
+        (tmp_path / "prometheus.yml").write_text(yaml.safe_dump(config))
+        (tmp_path / "market_assets.rules.yml").write_text(yaml.safe_dump(rules()))
+        (tmp_path / "token").write_text(TOKEN)
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        command = [
+            "prometheus",
+            f"--config.file={tmp_path / 'prometheus.yml'}",
+            f"--storage.tsdb.path={tmp_path / 'data'}",
+            f"--web.listen-address=127.0.0.1:{port}",
+            "--log.level=error",
+        ]
+        with (
+            subprocess.Popen(command, stderr=subprocess.DEVNULL) as process,
+            httpx.Client(base_url=f"http://127.0.0.1:{port}/api/v1", trust_env=False) as monitor,
+        ):
+            try:
+                until(lambda: answer_to(monitor, 'up{job="market_assets"} == 1'), "a scrape")
+                query = (
+                    'market_assets_bars_missing{profile="crypto", timeframe="1h", reason="open"}'
+                )
+                (missing,) = until(lambda: answer_to(monitor, query), "missing bars")
+                assert missing["value"][1] == "1"
+                groups = monitor.get("/rules").json()["data"]["groups"]
+                loaded = {rule["name"] for group in groups for rule in group["rules"]}
+                assert {alarm.name for alarm in ALARMS} < loaded
+                recorded = "market_assets:completeness:min"
+                assert until(lambda: answer_to(monitor, recorded), "a recorded series")
+            finally:
+                process.terminate()
+
+
+def answer_to(monitor: httpx.Client, query: str) -> list[dict]:
+    """What Prometheus has; nothing while it starts."""
+    try:
+        answer = monitor.get("/query", params={"query": query}).json()
+    except httpx.HTTPError:
+        return []
+    return answer["data"]["result"]

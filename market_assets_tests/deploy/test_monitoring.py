@@ -177,7 +177,7 @@ def test_an_alarm_rings_in_trouble_and_is_still_without(alarm, tmp_path) -> None
     assert f'alertname="{alarm}"' in loud.stdout + loud.stderr
 
 
-# A real Prometheus over a real server ---------------------------------------------------------------
+# A real Prometheus over a real server -------------------------------------------------------------
 
 
 @pytest.mark.skipif(shutil.which("prometheus") is None, reason="prometheus is not installed")
@@ -189,7 +189,10 @@ def test_a_prometheus_scrapes_the_server_and_evaluates_the_rules(tmp_path, clock
         config = scrape(target, has_token=True)
         config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
         (tmp_path / "prometheus.yml").write_text(yaml.safe_dump(config))
-        (tmp_path / "market_assets.rules.yml").write_text(yaml.safe_dump(rules()))
+        document = rules()
+        for group in document["groups"]:
+            group["interval"] = "1s"
+        (tmp_path / "market_assets.rules.yml").write_text(yaml.safe_dump(document))
         (tmp_path / "token").write_text(TOKEN)
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]

@@ -2,9 +2,9 @@
 
 Usage: python benchmarks/serve.py FOLDER MILLION_CANDLES
 
-A process serves a home while this one commits a minute of candles every half second and fifty
-readers ask for the newest candles and for pages. Waiting times mean little on a busy machine; CPU
-seconds and megabytes are those of the server's process.
+A process serves a home while this one commits a minute of candles every half second and another
+one, with fifty readers, asks for the newest candles and for pages. Waiting times mean little on a
+busy machine; CPU seconds and megabytes are those of the server's process.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import aiohttp
 import httpx
 
 from market_assets.market.datasets import Dataset
@@ -130,7 +131,11 @@ def crowd(url: str, server: Server, store: Store, rows: int) -> None:
     writer = threading.Thread(target=commit_on_and_on, args=(store, rows, stop, commits))
     writer.start()
     before = server.cpu
-    waits = asyncio.run(ask_all(url))
+    # In a process of its own: what waits for this one's other threads is not the server's.
+    readers = subprocess.run(
+        [sys.executable, __file__, "--readers", url], check=True, capture_output=True
+    )
+    waits = json.loads(readers.stdout)
     stop.set()
     writer.join()
     for name, seconds in {**waits, "commit": commits}.items():
@@ -164,24 +169,29 @@ def commit_on_and_on(store: Store, rows: int, stop: threading.Event, seconds: li
 async def ask_all(url: str) -> dict[str, list[float]]:
     """The waiting times of all readers, by what they asked for."""
     waits: dict[str, list[float]] = {"latest": [], "page": []}
-    limits = httpx.Limits(max_connections=READERS)
-    async with httpx.AsyncClient(base_url=url, timeout=60, limits=limits) as client:
+    connector = aiohttp.TCPConnector(limit=READERS)
+    async with aiohttp.ClientSession(url, connector=connector) as client:
         await asyncio.gather(*(ask(client, number, waits) for number in range(READERS)))
     return waits
 
 
-async def ask(client: httpx.AsyncClient, number: int, waits: dict[str, list[float]]) -> None:
+async def ask(client: aiohttp.ClientSession, number: int, waits: dict[str, list[float]]) -> None:
     """Ask for the newest candles, or for a page, some four times a second."""
     name = "page" if number % 5 == 0 else "latest"
     path = PAGE.format(number % SYMBOLS) if name == "page" else LATEST
+    await asyncio.sleep(PAUSE * number / READERS)
     end = time.perf_counter() + SECONDS
     while time.perf_counter() < end:
         begun = time.perf_counter()
-        answer = await client.get(path)
-        answer.raise_for_status()
+        async with client.get(path) as answer:
+            answer.raise_for_status()
+            await answer.read()
         waits[name].append(time.perf_counter() - begun)
         await asyncio.sleep(PAUSE)
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1] == "--readers":
+        print(json.dumps(asyncio.run(ask_all(sys.argv[2]))))
+    else:
+        main()

@@ -35,8 +35,11 @@ T = TypeVar("T")
 _WHOLE = 1_000_000
 """Bytes up to which an answer is made whole, with a validator of its own, and kept."""
 
-_THREADS = 8
+_THREADS = 4
 """Requests that read at the same time; more would only take turns on the disk and the cores."""
+
+_QUICK_THREADS = 2
+"""Requests for little that read beside them, so that they wait for no long one."""
 
 AS_OF = "Market-Assets-As-Of"
 """The header that says by when what an answer shows was committed."""
@@ -90,11 +93,14 @@ class Desk:
         self.cache = Cache(int(settings.memory), stamp=self.store.stamp, clock=clock)
         self._shared = shared
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="serve")
+        self._quick_threads = ThreadPoolExecutor(_QUICK_THREADS, thread_name_prefix="serve-quick")
+        self._making: dict[str, asyncio.Future[None]] = {}
         self._flows = Flows(self._threads, settings.max_time)
 
     def close(self) -> None:
         """Let go of the store and of the threads."""
         self._threads.shutdown(wait=False, cancel_futures=True)
+        self._quick_threads.shutdown(wait=False, cancel_futures=True)
         self.store.close()
 
     def redact(self, text: str) -> str:
@@ -104,8 +110,12 @@ class Desk:
         """
         return self.universe.redact(text).replace(str(self.home), "MARKET_ASSETS_HOME")
 
-    async def work(self, task: Callable[[], T]) -> T:
+    async def work(self, task: Callable[[], T], *, is_quick: bool = False) -> T:
         """Do something in a thread, for as long as an answer may take.
+
+        Args:
+            task: What is done.
+            is_quick: It takes some milliseconds, and waits for nothing that takes longer.
 
         Raises:
             ServeError: It took longer.
@@ -113,7 +123,8 @@ class Desk:
         longest = self.universe.serve.max_time.total_seconds()
         try:
             async with asyncio.timeout(longest + 1):
-                return await asyncio.get_running_loop().run_in_executor(self._threads, task)
+                threads = self._quick_threads if is_quick else self._threads
+                return await asyncio.get_running_loop().run_in_executor(threads, task)
         except TimeoutError:
             raise ServeError(
                 f"this took longer than the {longest:g} s of serve.max_time; ask for less",
@@ -127,20 +138,34 @@ class Desk:
         make: Callable[[Snapshot], Made],
         *,
         until: datetime | None = None,
+        is_quick: bool = False,
     ) -> Response:
         """Answer a request out of the store: kept answers first, short ones whole, others streamed.
+
+        Of requests that ask the same at the same time one makes the answer.
 
         Args:
             request: Who asks.
             purpose: What for, in words.
             make: Makes the answer of the store; called in a thread.
             until: The answer may change at this instant without a commit; None where it does not.
+            is_quick: See `work`.
         """
         key = request_key(request.scope)
-        answer = await self.work(partial(self._made, key, purpose, make, until))
-        if isinstance(answer, Entry):
-            return reply(answer, request.headers.get("if-none-match", ""))
-        return answer
+        validators = request.headers.get("if-none-match", "")
+        while (others := self._making.get(key)) is not None:
+            await asyncio.wait([others])
+            # It may be older than the last commit before this request: then it is made again.
+            if (entry := self.cache.get(key)) is not None:
+                return reply(entry, validators)
+        mine = self._making[key] = asyncio.get_running_loop().create_future()
+        try:
+            task = partial(self._made, key, purpose, make, until)
+            answer = await self.work(task, is_quick=is_quick)
+        finally:
+            del self._making[key]
+            mine.set_result(None)
+        return reply(answer, validators) if isinstance(answer, Entry) else answer
 
     async def short(
         self,

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-import pytest
+import asyncio
+import threading
 
-from market_assets.serve.desk import AS_OF, matches, written
+import pytest
+from fastapi import Request
+
+from market_assets.errors import ReadError
+from market_assets.serve.desk import AS_OF, Desk, Made, matches, written
 from market_assets_tests.support.serve_ground import HOLE
 
 CANDLES = "/v1/candles?profile=crypto&timeframe=1h&symbols=BTC"
@@ -68,3 +73,56 @@ def test_too_many_rows_are_refused_before_one_is_sent(ground):
         answer = client.get(CANDLES.replace("&symbols=BTC", ""))
         assert (answer.status_code, answer.json()["key"]) == (422, "limit")
         assert client.get(f"{CANDLES}&limit=100").status_code == 200
+
+
+def test_of_requests_that_ask_the_same_at_once_one_makes_the_answer(ground):
+    universe = ground.universe()
+    desk = Desk(universe, ground.home, clock=ground.clock)
+    makings: list[str] = []
+    loops: list[asyncio.AbstractEventLoop] = []
+    may_go_on, has_begun = threading.Event(), asyncio.Event()
+
+    def make(_view) -> Made:
+        makings.append("once")
+        loops[0].call_soon_threadsafe(has_begun.set)
+        may_go_on.wait(30)
+        return Made(iter([b"{}"]))
+
+    def request() -> Request:
+        scope = {"type": "http", "path": "/", "query_string": b"", "headers": []}
+        return Request(scope)
+
+    async def ask() -> list[bytes]:
+        loops.append(asyncio.get_running_loop())
+        asking = [asyncio.create_task(desk.answer(request(), "asking", make)) for _ in range(10)]
+        await has_begun.wait()
+        may_go_on.set()
+        return [answer.body for answer in await asyncio.gather(*asking)]
+
+    assert asyncio.run(ask()) == [b"{}"] * 10
+    assert makings == ["once"]
+    desk.close()
+
+
+def test_an_answer_that_fails_is_asked_for_by_the_next_one_itself(ground):
+    desk = Desk(ground.universe(), ground.home, clock=ground.clock)
+    makings: list[int] = []
+
+    def make(_view) -> Made:
+        makings.append(len(makings))
+        if len(makings) == 1:
+            raise ReadError("it cannot be had", key="limit")
+        return Made(iter([b"{}"]))
+
+    def request() -> Request:
+        scope = {"type": "http", "path": "/", "query_string": b"", "headers": []}
+        return Request(scope)
+
+    async def ask() -> list[object]:
+        asking = [desk.answer(request(), "asking", make) for _ in range(3)]
+        return await asyncio.gather(*asking, return_exceptions=True)
+
+    answers = asyncio.run(ask())
+    assert [isinstance(answer, ReadError) for answer in answers] == [True, False, False]
+    assert len(makings) == 2
+    desk.close()

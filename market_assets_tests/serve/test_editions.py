@@ -12,6 +12,7 @@ import pytest
 
 from market_assets.errors import ServeError, StoreError
 from market_assets.serve.editions import Editions
+from market_assets_tests.support.platform import until
 from market_assets_tests.support.serve_ground import HOLE
 
 
@@ -104,6 +105,52 @@ def test_while_the_store_is_held_the_last_copy_is_read_and_nobody_queues(edition
     editions._busy_until = 0.0
     with editions.edition("fourth") as (edition, _):
         assert edition is not before
+
+
+def test_a_commit_that_is_under_way_keeps_nobody_waiting_and_is_seen_once_it_is_told(
+    editions, ground
+):
+    with editions.edition("before") as (before, view):
+        count = closes(view)
+    log = ground.store.path.with_name("market.duckdb.wal")
+    with ground.store.writing("committing") as transaction:
+        transaction.connection.execute(
+            "DELETE FROM crypto.candles_1h WHERE symbol = 'ETH' AND close = 1"
+        )
+        transaction.connection.commit()
+        # Committed, and not yet told: the writer still has the store.
+        assert log.exists()
+        with editions.edition("meanwhile") as (meanwhile, view):
+            assert meanwhile is before
+            assert closes(view) == count
+        transaction.connection.begin()
+
+    with editions.edition("after") as (after, view):
+        assert after is not before
+        assert closes(view) == count - 1
+
+
+def test_what_a_killed_process_has_committed_is_seen_within_a_second(editions, ground, monkeypatch):
+    with editions.edition("before") as (before, _):
+        pass
+    log = ground.store.path.with_name("market.duckdb.wal")
+    log.write_bytes(b"")
+    assert editions.stamp() == before.stamp
+
+    later = time.monotonic() + 1.0
+    monkeypatch.setattr(time, "monotonic", lambda: later)
+
+    assert editions.stamp() is None
+
+
+def test_the_next_copy_is_made_before_somebody_asks_for_it(editions, ground):
+    with editions.edition("first") as (before, _):
+        pass
+    ground.heal()
+
+    until(lambda: editions.newest_stamp not in {None, before.stamp}, "the next copy")
+
+    assert editions.newest_stamp == editions.stamp()
 
 
 def test_a_query_that_takes_too_long_is_broken_off(ground):

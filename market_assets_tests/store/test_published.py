@@ -5,6 +5,8 @@ A reader who holds one delays nobody, sees whole partitions, and is never broken
 
 from __future__ import annotations
 
+import filecmp
+import random
 import threading
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -41,7 +43,7 @@ with store.writing("filling crypto 1m"):
 DIES_WHILE_IT_COPIES = """
 from market_assets.store import published
 
-def half(source, target):
+def half(source, target, *, is_whole):
     target.write_bytes(source.read_bytes()[:70_000])
     say("in the middle")
     sys.stdin.read()
@@ -183,6 +185,25 @@ def test_killed_while_it_copies_leaves_the_copy_before_and_the_next_one_is_whole
         assert numbers(view.database) == (1, 1, ROWS)
     assert len(copies(home)) == 2
     assert not (home / "published" / ".draft").exists()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_copy_that_is_made_of_an_older_one_is_the_file_byte_for_byte(store, seed):
+    generator = random.Random(seed)  # noqa: S311 - it repeats
+    changes = [
+        "UPDATE numbers SET n = n + 1 WHERE n % {0} = 0",
+        "DELETE FROM numbers WHERE n % {0} = 1",
+        "INSERT INTO numbers SELECT range, random() FROM range({0} * 500)",
+        "CREATE OR REPLACE TABLE more AS SELECT range AS n FROM range({0} * 900)",
+    ]
+    for _ in range(15):
+        change = generator.choice(changes).format(generator.randint(2, 99))
+        with store.writing("changing") as transaction:
+            transaction.connection.execute(change)
+        if generator.random() < 0.2:
+            store.compact()
+
+        assert filecmp.cmp(store.copy("looking").path, store.path, shallow=False)
 
 
 def test_what_a_killed_process_has_committed_is_in_the_copy(home, store, child):

@@ -104,7 +104,7 @@ async def latest(
         frame = _some(frame, dataset, parameters.columns)
         return Made(encoded(form, [frame], _about(dataset), lambda: None), form.media_type, _VARY)
 
-    return await desk.answer(request, f"reading the newest of {dataset}", make)
+    return await desk.answer(request, f"reading the newest of {dataset}", make, is_quick=True)
 
 
 _VARY: Mapping[str, str] = {"Vary": "Accept"}

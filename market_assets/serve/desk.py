@@ -153,18 +153,18 @@ class Desk:
         """
         key = request_key(request.scope)
         validators = request.headers.get("if-none-match", "")
-        while (others := self._making.get(key)) is not None:
-            await asyncio.wait([others])
+        while (making := self._making.get(key)) is not None:
+            await asyncio.wait([making])
             # It may be older than the last commit before this request: then it is made again.
             if (entry := self.cache.get(key)) is not None:
                 return reply(entry, validators)
-        mine = self._making[key] = asyncio.get_running_loop().create_future()
+        promise = self._making[key] = asyncio.get_running_loop().create_future()
         try:
             task = partial(self._made, key, purpose, make, until)
             answer = await self.work(task, is_quick=is_quick)
         finally:
             del self._making[key]
-            mine.set_result(None)
+            promise.set_result(None)
         return reply(answer, validators) if isinstance(answer, Entry) else answer
 
     async def short(

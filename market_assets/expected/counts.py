@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from market_assets.expected.scope import Scope
     from market_assets.expected.series import Series
     from market_assets.market.timeframes import Timeframe
-    from market_assets.store import Store
+    from market_assets.store import Snapshot, Store
 
 _A_RUN = timedelta(minutes=1)
 _TICK = timedelta(microseconds=1)
@@ -40,19 +41,42 @@ _SCHEMA = pl.Schema(
 )
 
 
+@dataclass(frozen=True)
+class Basis:
+    """What the store has that the bars of a profile's series are counted by.
+
+    Attributes:
+        genesis: By fetched timeframe and symbol, where it is known.
+        judged: By timeframe, until when its newest partition has been judged, where it has one.
+    """
+
+    genesis: Mapping[Timeframe, Mapping[str, datetime]]
+    judged: Mapping[Timeframe, datetime]
+
+    def count(self, profile: Profile, now: datetime) -> pl.DataFrame:
+        """See `count_series`."""
+        return count_series(profile, self.genesis, now, judged=self.judged)
+
+
+def basis_of(view: Snapshot, profile: Profile) -> Basis:
+    """By what the series of a profile are counted now."""
+    genesis = {
+        timeframe: view.genesis.of(profile.candles(timeframe))
+        for timeframe in profile.timeframes.fetch
+    }
+    judged = {
+        timeframe: view.partitions.newest_judged_at(profile.candles(timeframe))
+        for timeframe in profile.timeframes.kept
+    }
+    return Basis(genesis, {timeframe: at for timeframe, at in judged.items() if at is not None})
+
+
 def count_profile(store: Store, profile: Profile, now: datetime) -> None:
     """Write to `ops.series` how many bars each series of a profile must have by now."""
     with store.reading(f"counting {profile.name}") as view:
-        genesis = {
-            timeframe: view.genesis.of(profile.candles(timeframe))
-            for timeframe in profile.timeframes.fetch
-        }
-        judged_times = {
-            timeframe: view.partitions.newest_judged_at(profile.candles(timeframe))
-            for timeframe in profile.timeframes.kept
-        }
-    judged = {timeframe: at for timeframe, at in judged_times.items() if at is not None}
-    counted = count_series(profile, genesis, now, judged=judged)
+        basis = basis_of(view, profile)
+    # Years of bars are counted while the store is nobody's.
+    counted = basis.count(profile, now)
     with store.writing(f"counting {profile.name}") as transaction:
         prepare(transaction, profile)
         transaction.series.put(counted)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from market_assets.errors import SourceError
-from market_assets.expected.counts import count_profile
+from market_assets.expected.counts import Basis, basis_of
 from market_assets.fill.calendar_changes import follow_calendar
 from market_assets.fill.chunks import Chunk
 from market_assets.fill.compare import Comparer
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from market_assets.market.partitions import Partition
     from market_assets.market.timeframes import Window
     from market_assets.sources.contract import Source
-    from market_assets.store import Store
+    from market_assets.store import Store, Transaction
     from market_assets.work.job import Job
     from market_assets.work.outcome import PartitionOutcome
     from market_assets.work.run import Run
@@ -120,6 +120,10 @@ class Fill(Work):
         self._quiet = omits_quiet(sources)
         self._fills_left = options.max_fills
         self._noted: list[Horizon] = []
+        self._heads = Heads(store, scope, self._asked, self._sources, options)
+        self._dead: frozenset[str] = frozenset()
+        self._basis: Basis | None = None
+        self._counted: pl.DataFrame | None = None
 
         partitions = self._asked.partitions(window)
         if options.newest_first:
@@ -145,6 +149,14 @@ class Fill(Work):
             with self._store.writing(f"making the store for {self._scope}"):
                 pass
         follow_calendar(self._store, self._scope.profile, self.now)
+
+    def open(self, transaction: Transaction) -> None:
+        """See `Work.open`."""
+        reach = min(partition.window.start for partition in self.partitions)
+        self._heads.read(transaction, reach)
+        if self._options.only_due:
+            # No source has them: asking for each new bar of them would never end.
+            self._dead = frozenset(transaction.gaps.dead_symbols(self.dataset))
 
     def commits(self, job: Job) -> Generator[list[PartitionOutcome]]:
         """See `Work.commits`."""
@@ -177,9 +189,7 @@ class Fill(Work):
 
     def _filled(self, fetcher: Fetcher, job: Job) -> Generator[list[PartitionOutcome]]:
         options = self._options
-        heads = Heads(self._store, self._scope, self._asked, self._sources, options)
-        reach = min(partition.window.start for partition in self.partitions)
-        genesis = heads.find(fetcher, reach)
+        genesis = self._heads.find(fetcher)
         judge = Judge(
             self._scope,
             genesis=genesis,
@@ -193,7 +203,7 @@ class Fill(Work):
             comparer = Comparer(
                 self._store, self._sources, fetcher, scope=asked, refetch=options.refetch
             )
-        asked = asked.without(self._dead_symbols() if options.only_due else ())
+        asked = asked.without(self._dead)
         flow = Flow(
             map(Chunk, self._chunks()),
             plan=partial(self._plan, fetcher=fetcher, judge=judge, asked=asked, job=job),
@@ -206,12 +216,15 @@ class Fill(Work):
                 is_over=lambda partition: partition.window.end <= self.now,
             ),
         )
-        # The completeness view is right from the first commit on, however the fill ends.
-        count = partial(count_profile, self._store, self._scope.profile, self.now)
-        with closing(flow.batches(count)) as batches:
+        with closing(flow.batches(self._count)) as batches:
             for outcomes in batches:
                 yield outcomes if comparer is None else comparer.judged(outcomes)
         self._note_horizons(fetcher)
+
+    def _count(self) -> None:
+        """Count what the first chunk's plan has read of the series, before the first commit."""
+        if self._basis is not None:
+            self._counted = self._basis.count(self._scope.profile, self.now)
 
     def _note_horizons(self, fetcher: Fetcher) -> None:
         """Record since when sources serve, as far as this fill has learned it anew."""
@@ -243,11 +256,6 @@ class Fill(Work):
         size = max(1, _CHUNK_BARS // max(1, most * len(self._scope.series)))
         return [self.partitions[at : at + size] for at in range(0, len(self.partitions), size)]
 
-    def _dead_symbols(self) -> frozenset[str]:
-        """The symbols that no source has: asking for each new bar of them would never end."""
-        with self._store.reading(f"looking for dead symbols of {self._scope}") as view:
-            return frozenset(view.gaps.dead_symbols(self.dataset))
-
     def _plan(
         self, chunk: Chunk, tell: Tell, *, fetcher: Fetcher, judge: Judge, asked: Scope, job: Job
     ) -> None:
@@ -256,6 +264,8 @@ class Fill(Work):
         with self._store.reading(f"planning {self._scope} {window}") as view:
             states = judge.states(view, window)
             states = marked(view, self._scope, states, window, self._options)
+            if self._basis is None:
+                self._basis = basis_of(view, self._scope.profile)
         job.missing_before |= judge.missing(states)
 
         newest_first = self._options.newest_first
@@ -279,6 +289,10 @@ class Fill(Work):
                 transaction, batch.partitions, batch.answers, newest=batch.newest
             )
             job.count(outcomes, transaction)
+            # The completeness view is right from the first commit on, however the fill ends.
+            if self._counted is not None:
+                transaction.series.put(self._counted)
+        self._counted = None
         return outcomes
 
 

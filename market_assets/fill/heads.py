@@ -36,7 +36,7 @@ log = logging.getLogger("market_assets.fill")
 
 
 class Heads:
-    """Looks for the first bars of the series that a fill asks for.
+    """Looks for the first bars of the series that a fill asks for: first `read`, then `find`.
 
     Args:
         store: Where candles and ledgers are kept.
@@ -59,40 +59,48 @@ class Heads:
         self._asked = asked
         self._sources = sources
         self._options = options
+        self._recorded: dict[str, datetime] = {}
+        self._stored: Mapping[str, datetime] = {}
+        self._looked_for: Sequence[Series] = ()
 
-    def find(self, fetcher: Fetcher, reach: datetime) -> dict[str, datetime]:
+    def read(self, transaction: Transaction, reach: datetime) -> None:
+        """Make the tables of the profile, and find whose first bars are to be looked for.
+
+        Args:
+            transaction: Where candles and ledgers are kept.
+            reach: The start of the oldest partition that is filled.
+        """
+        dataset = self._scope.dataset
+        prepare(transaction, self._scope.profile)
+        self._recorded = transaction.genesis.of(dataset)
+        candidates = [
+            series
+            for series in self._asked.series
+            if self._options.refetch or series.symbol not in self._recorded
+        ]
+        # Where a floor cuts a series, its first bar is not its genesis.
+        removed = transaction.pruned.symbols(dataset)
+        candidates = [
+            series for series in candidates if series.begin is None or series.symbol not in removed
+        ]
+        symbols = [series.symbol for series in candidates]
+        self._stored = transaction.candles.first(dataset, symbols) if symbols else {}
+        self._looked_for = (
+            candidates
+            if self._options.refetch
+            else self._headless(transaction, candidates, self._stored, reach)
+        )
+
+    def find(self, fetcher: Fetcher) -> dict[str, datetime]:
         """The recorded genesis of each symbol.
 
         The sources are asked where a series begins that seems to begin late.
 
         Args:
             fetcher: Asks them.
-            reach: The start of the oldest partition that is filled.
         """
-        dataset = self._scope.dataset
-        with self._store.writing(f"preparing {self._scope}") as transaction:
-            prepare(transaction, self._scope.profile)
-            recorded = transaction.genesis.of(dataset)
-            candidates = [
-                series
-                for series in self._asked.series
-                if self._options.refetch or series.symbol not in recorded
-            ]
-            # Where a floor cuts a series, its first bar is not its genesis.
-            removed = transaction.pruned.symbols(dataset)
-            candidates = [
-                series
-                for series in candidates
-                if series.begin is None or series.symbol not in removed
-            ]
-            symbols = [series.symbol for series in candidates]
-            stored = transaction.candles.first(dataset, symbols) if symbols else {}
-            looked_for = (
-                candidates
-                if self._options.refetch
-                else self._headless(transaction, candidates, stored, reach)
-            )
-
+        dataset, looked_for = self._scope.dataset, self._looked_for
+        recorded, stored = self._recorded, self._stored
         first_bars = fetcher.earliest(looked_for) if looked_for else {}
         starts = {series.symbol: series.window.start for series in looked_for}
         changed = {

@@ -117,8 +117,7 @@ class Store:
                 yield Snapshot(connection)
             return
         with self._lock.held(purpose), self._signals:
-            self._upgrader.prepare(purpose)
-            connection = self._opener.connect(self.path, purpose, read_only=True)
+            connection = self._upgrader.read(purpose)
             try:
                 yield Snapshot(connection)
             except duckdb.Error as error:

@@ -40,18 +40,39 @@ class Upgrader:
         self._opener = opener
         self._clock = clock
 
+    def read(self, purpose: str) -> duckdb.DuckDBPyConnection:
+        """Open the file to read, after the check of `prepare`.
+
+        The version is read over the connection that is given back, where the file is up to date.
+
+        Raises:
+            StoreError: As `prepare`, or the file cannot be opened.
+        """
+        if not self._is_checked() and self._path.exists():
+            connection = self._opener.connect(self._path, purpose, read_only=True)
+            try:
+                is_current = self._version_in(connection) == VERSION
+            except BaseException:
+                close_file(self._path, connection)
+                raise
+            if is_current:
+                self._note_checked()
+                return connection
+            close_file(self._path, connection)
+        self.prepare(purpose)
+        return self._opener.connect(self._path, purpose, read_only=True)
+
     def prepare(self, purpose: str) -> None:
-        """Check once per process that the file is ours, and create or upgrade it.
+        """Check once per store that the file is ours, and create or upgrade it.
 
         The check comes before anything in the file is touched.
 
         Raises:
             StoreError: The file is none of ours, is newer than this program, or cannot be made.
         """
-        present = _inode(self._path)
-        if present is not None and self._opener.verified == present:
+        if self._is_checked():
             return
-        if present is not None:
+        if self._path.exists():
             version = self._version(purpose)
             if version > VERSION:
                 raise StoreError(
@@ -64,6 +85,13 @@ class Upgrader:
                 self._migrate(self._path, purpose, version)
         else:
             self._make(purpose)
+        self._note_checked()
+
+    def _is_checked(self) -> bool:
+        present = _inode(self._path)
+        return present is not None and self._opener.verified == present
+
+    def _note_checked(self) -> None:
         # What is left of a copy that a killed process had begun.
         self._path.resolve().with_name(f"{self._path.name}.new").unlink(missing_ok=True)
         # Another file may take its place, such as an older copy.
@@ -141,15 +169,18 @@ class Upgrader:
     def _version(self, purpose: str) -> int:
         connection = self._opener.connect(self._path, purpose, read_only=True)
         try:
-            # A list of all tables costs several times as much.
-            with suppress(duckdb.CatalogException):
-                ((version,),) = connection.execute("SELECT max(version) FROM ops.store").fetchall()
-                return int(version or 0)
-            tables = connection.execute(
-                "SELECT schema_name || '.' || table_name FROM duckdb_tables()"
-            ).fetchall()
+            return self._version_in(connection)
         finally:
             close_file(self._path, connection)
+
+    def _version_in(self, connection: duckdb.DuckDBPyConnection) -> int:
+        # A list of all tables costs several times as much.
+        with suppress(duckdb.CatalogException):
+            ((version,),) = connection.execute("SELECT max(version) FROM ops.store").fetchall()
+            return int(version or 0)
+        tables = connection.execute(
+            "SELECT schema_name || '.' || table_name FROM duckdb_tables()"
+        ).fetchall()
         if tables:
             raise StoreError(
                 f"{self._path} is a DuckDB file of another program "

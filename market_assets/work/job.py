@@ -19,7 +19,7 @@ from market_assets.verdicts.evidence import MISSING
 from market_assets.work.run import BY_HAND
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
     from market_assets.expected.scope import Scope
@@ -84,6 +84,7 @@ class Job:
         target: What is brought up to date.
         sources: The sources that are asked; what that costs is counted from here on.
         run: Who has asked for it.
+        opening: Is done in the transaction that writes the row first.
 
     Attributes:
         missing_before: Bars that were missing by partition and symbol, to be filled in before a
@@ -98,8 +99,10 @@ class Job:
         *,
         sources: Mapping[str, Source],
         run: Run = BY_HAND,
+        opening: Callable[[Transaction], None] | None = None,
     ) -> None:
         self._store = store
+        self._opening = opening
         self._id = uuid.uuid4().hex
         dataset = self._dataset = target.dataset
         self._candles = Dataset.candles(dataset.owner, dataset.timeframe)
@@ -138,6 +141,8 @@ class Job:
                 _end_lost(transaction, job)
             self._gaps_before = self._gaps_after = self._gaps(transaction)
             transaction.jobs.start(self._row, self._detail())
+            if self._opening is not None:
+                self._opening(transaction)
         return self
 
     def __exit__(

@@ -55,6 +55,7 @@ class Making(Work):
     def __init__(self, store: Store, target: Target, inputs: Sequence[Input], run: Run) -> None:
         super().__init__(store, target, run)
         self.inputs = inputs
+        self._fixed: set[str] = set()
 
     def is_made_of(self, datasets: Collection[Dataset]) -> bool:
         """Whether one of some datasets is an input."""
@@ -135,16 +136,18 @@ class Making(Work):
                     )
         return outlines
 
+    def open(self, transaction: Transaction) -> None:
+        """See `Work.open`."""
+        self.prepare(transaction)
+        if self._is_made_otherwise(transaction):
+            transaction.partitions.outdate(self.dataset)
+        transaction.recipes.put(self.dataset, self.recipe())
+        self._fixed = self.fixed(transaction)
+
     def commits(self, job: Job) -> Generator[list[PartitionOutcome]]:
         """See `Work.commits`."""
         about = f"{self.dataset.owner} {self.dataset.timeframe}"
-        with self._store.writing(f"preparing {about}") as transaction:
-            self.prepare(transaction)
-            if self._is_made_otherwise(transaction):
-                transaction.partitions.outdate(self.dataset)
-            transaction.recipes.put(self.dataset, self.recipe())
-            fixed = self.fixed(transaction)
-        todo = deque(partition for partition in self.partitions if partition.key not in fixed)
+        todo = deque(partition for partition in self.partitions if partition.key not in self._fixed)
         while todo:
             batch = [todo.popleft()]
             size = self.size(batch[0])

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from market_assets.sources.contract import Source
-    from market_assets.store import Store
+    from market_assets.store import Store, Transaction
     from market_assets.work.outcome import PartitionOutcome
     from market_assets.work.run import Run
 
@@ -89,6 +89,7 @@ class Work(ABC):
                 replace(self._target, partitions=self.partitions),
                 sources=self.sources,
                 run=self._run,
+                opening=self.open,
             ) as self._job,
             closing(self.commits(self._job)) as commits,
         ):
@@ -101,6 +102,9 @@ class Work(ABC):
 
     def begin(self) -> None:  # noqa: B027 - most kinds have nothing to do then
         """Do what is due before the job is opened."""
+
+    def open(self, transaction: Transaction) -> None:  # noqa: B027 - as `begin`
+        """Do what is due in the transaction that opens the job."""
 
     def finish(self) -> None:  # noqa: B027 - most kinds have nothing to do then
         """Do what is due when all partitions are done."""

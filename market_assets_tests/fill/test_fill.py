@@ -10,6 +10,7 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING
 
 import polars as pl
 import pytest
@@ -19,7 +20,7 @@ from market_assets.market.datasets import Dataset
 from market_assets.market.partitions import hull
 from market_assets.market.timeframes import Timeframe, Window
 from market_assets.practice.faults import Fault
-from market_assets.store import Store
+from market_assets.store import Store, opening
 from market_assets.work.run import Run, Trigger
 from market_assets_tests.support.fill_ground import (
     EARLY_GENESIS,
@@ -33,6 +34,11 @@ from market_assets_tests.support.fill_ground import (
     keys,
     verdict,
 )
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import duckdb
 
 THREE_DAYS = ["2025-02-26", "2025-02-27", "2025-02-28"]
 MINUTES = "timeframes: {fetch: [1m]}\n"
@@ -159,6 +165,33 @@ class TestAskingForJustWhatIsAbsent:
 
         assert before == after == []
         assert list(vendor.log) == []
+
+
+class TestOpenings:
+    def test_a_fill_opens_the_store_five_times(self, ground, monkeypatch):
+        """To look at the calendar, to begin, to plan, to commit, to end."""
+        ground.keep("symbols: {BTC: {}}")
+        ground.fill()
+        openings: list[bool] = []
+        open_file = opening.open_file
+
+        def counted(path: Path, *, read_only: bool) -> duckdb.DuckDBPyConnection:
+            openings.append(read_only)
+            return open_file(path, read_only=read_only)
+
+        monkeypatch.setattr(opening, "open_file", counted)
+        # Another process knows nothing of the file either.
+        ground.store = Store(ground.store.path.parent, clock=ground.clock)
+        assert len(ground.fill()) == 3
+        assert openings == [True, False, True, False, False]
+
+    def test_the_bars_that_must_exist_are_counted_with_the_first_commit(self, ground):
+        ground.keep("symbols: {BTC: {}, ETH: {}}")
+        fill = iter(ground.begin())
+        next(fill)
+        fill.close()
+        counted = ground.table("SELECT symbol, expected FROM ops.series ORDER BY symbol")
+        assert counted.rows() == [("BTC", 72), ("ETH", 72)]
 
 
 class TestWhoMayUseTheReserve:

@@ -5,19 +5,21 @@ from __future__ import annotations
 from datetime import UTC, timedelta
 from typing import TYPE_CHECKING
 
+import polars as pl
+
 from market_assets.market.calendars.bounds import CLOSURE
 from market_assets.market.timeframes import Window
-from market_assets.verdicts.evidence import believable, classify
+from market_assets.verdicts.evidence import State, believable, classify
 
 if TYPE_CHECKING:
-    import polars as pl
-
     from market_assets.expected.scope import Scope
     from market_assets.store import Snapshot
 
 
 def states_of(view: Snapshot, scope: Scope, window: Window, *, quiet: bool = True) -> pl.DataFrame:
     """The state of each bar of a window.
+
+    Where all of them are stored, no evidence is read.
 
     Args:
         view: The store, with the candles' table.
@@ -32,16 +34,30 @@ def states_of(view: Snapshot, scope: Scope, window: Window, *, quiet: bool = Tru
     rules = scope.profile.evidence
     # Whether a silence is short enough to be quiet bars shows only with the bars around the window.
     outer = _padded(scope, window) if quiet else window
+    bars = scope.bars(outer)
+    present = view.candles.opens(scope.dataset, scope.symbols, outer)
+    inside = bars.filter(window.holds()) if quiet else bars
+    if _are_stored(inside, present):
+        return inside.select("symbol", "ts", state=pl.lit(State.STORED.value))
+
     coverage = view.coverage.of(scope.dataset, scope.symbols, outer)
     states = classify(
-        scope.bars(outer),
-        view.candles.opens(scope.dataset, scope.symbols, outer),
+        bars,
+        present,
         coverage=believable(coverage, scope.now, "answered_at"),
         ledger=ledger_of(view, scope, window),
         timeframe=scope.timeframe,
         rules=rules,
     )
     return states.filter(window.holds()) if quiet else states
+
+
+def _are_stored(bars: pl.DataFrame, present: pl.DataFrame) -> bool:
+    """Whether all of some bars are stored, so that no evidence is needed."""
+    # Mostly the number alone says no.
+    if len(present) < len(bars):
+        return False
+    return bars.join(present, on=["symbol", "ts"], how="anti").is_empty()
 
 
 def ledger_of(view: Snapshot, scope: Scope, window: Window) -> pl.DataFrame:

@@ -23,6 +23,29 @@ def test_a_bar_is_stored_or_as_the_ledger_has_it_or_open(ground):
         assert states_of(view, scope, window).equals(states)
 
 
+def test_bars_that_are_all_stored_need_no_evidence(ground):
+    """A bar twice does not stand for one that is absent."""
+    ground.keep("symbols: {BTC: {}, ETH: {}}")
+    ground.fill()
+    scope, window = ground.scope(), Window(at("2025-02-27T09:00"), at("2025-02-27T13:00"))
+    with ground.store.reading("testing") as view:
+        states = states_of(view, scope, window)
+    assert states.columns == ["symbol", "ts", "state"]
+    assert states["symbol"].to_list() == ["BTC"] * 4 + ["ETH"] * 4
+    assert set(states["state"]) == {"stored"}
+
+    with ground.store.writing("testing") as transaction:
+        transaction.connection.execute(
+            """
+            INSERT INTO kept.candles_1h SELECT * FROM kept.candles_1h WHERE symbol = 'BTC'
+            """
+        )
+    ground.lose("symbol = 'ETH' AND ts = '2025-02-27 10:00'")
+    with ground.store.reading("testing") as view:
+        states = states_of(view, scope, window)
+    assert states["state"].to_list() == ["stored"] * 5 + ["open"] + ["stored"] * 2
+
+
 def test_a_silence_is_measured_over_the_edges_of_the_window(empty_ground):
     start = at("2025-02-26T00:00")
     # Forty minutes without a bar, and a hundred.

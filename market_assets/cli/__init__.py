@@ -31,6 +31,8 @@ from market_assets.private import keep_private
 _EVERYWHERE = {"home": HOME_VARIABLE, "universe": UNIVERSE_VARIABLE}
 """The options that stand before a command or after it, and what else sets the same."""
 
+_COMPLETING = "_MARKET_ASSETS_COMPLETE"
+"""The variable by which a shell asks what may follow: see `market_assets.cli.completion`."""
 
 COMMANDS = (
     "up",
@@ -203,7 +205,9 @@ def main() -> NoReturn:
     try:
         app()
     except Exception as error:  # noqa: BLE001 - nobody is to see a trace; it is kept
-        _tell(error)
+        # A shell that completes a line would write what is said into it.
+        if _COMPLETING not in os.environ:
+            _tell(error)
         sys.exit(1)
     finally:
         # A process that ends looks three times for garbage.

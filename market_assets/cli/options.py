@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from market_assets.cli.completion import offer_profiles, offer_symbol_list
 from market_assets.cli.console import harmless
 from market_assets.words import hint, listed
 
@@ -17,7 +18,10 @@ if TYPE_CHECKING:
 
 ProfileNames = Annotated[
     list[str] | None,
-    typer.Argument(help="Profiles of the universe; all of them if none is named."),
+    typer.Argument(
+        help="Profiles of the universe; all of them if none is named.",
+        autocompletion=offer_profiles,
+    ),
 ]
 
 
@@ -26,7 +30,10 @@ AsJson = Annotated[
 ]
 
 
-Symbols = Annotated[str | None, typer.Option(help="Only these symbols, separated by commas.")]
+Symbols = Annotated[
+    str | None,
+    typer.Option(help="Only these symbols, separated by commas.", autocompletion=offer_symbol_list),
+]
 
 
 Wide = Annotated[bool, typer.Option("--wide", help="Show all columns, however wide they are.")]

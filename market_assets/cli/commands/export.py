@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
+from market_assets.cli.completion import offer_owners, offer_timeframe_list
 from market_assets.cli.console import INCOMPLETE, OUT, print_json
 from market_assets.cli.options import AsJson, check_names, choices, wrong
 from market_assets.cli.places import need_store, open_store, places_of, universe_here
@@ -33,7 +34,9 @@ def export(
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="PROFILE", help="Profiles, or the matrix across profiles; all if none is named."
+            metavar="PROFILE",
+            help="Profiles, or the matrix across profiles; all if none is named.",
+            autocompletion=offer_owners,
         ),
     ] = None,
     to: Annotated[
@@ -42,7 +45,10 @@ def export(
     ] = None,
     timeframes: Annotated[
         str | None,
-        typer.Option(help="Only these, separated by commas; the universe's, or all, if not given."),
+        typer.Option(
+            help="Only these, separated by commas; the universe's, or all, if not given.",
+            autocompletion=offer_timeframe_list,
+        ),
     ] = None,
     verify: Annotated[
         bool,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 from rich.markup import escape
 
+from market_assets.cli.completion import offer_symbols
 from market_assets.cli.console import INCOMPLETE, OUT, print_json
 from market_assets.cli.options import (
     AsJson,
@@ -52,6 +53,7 @@ def gaps(
         typer.Option(
             metavar="SYMBOL TS",
             help="Tell the story of the bar at an instant (ISO, UTC without a zone).",
+            autocompletion=offer_symbols,
         ),
     ] = None,
     wide: Wide = False,

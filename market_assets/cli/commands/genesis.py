@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
+from market_assets.cli.completion import offer_symbol_list
 from market_assets.cli.console import OUT, print_json
 from market_assets.cli.options import AsJson, ProfileNames, Wide, profiles_of, symbols_of
 from market_assets.cli.places import open_store, store_to_read, universe_here
@@ -28,6 +29,7 @@ def genesis(
             metavar="SYMBOLS",
             help="Forget those of these symbols, separated by commas, "
             "so that they are looked for again.",
+            autocompletion=offer_symbol_list,
         ),
     ] = None,
     wide: Wide = False,

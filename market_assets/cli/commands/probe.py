@@ -7,6 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
+from market_assets.cli.completion import (
+    offer_profiles,
+    offer_sources,
+    offer_symbols,
+    offer_timeframes,
+)
 from market_assets.cli.console import INCOMPLETE, OUT, print_json
 from market_assets.cli.guess import print_guess
 from market_assets.cli.options import AsJson, choices, profiles_of, wrong
@@ -35,21 +41,32 @@ if TYPE_CHECKING:
 
 
 def probe(
-    source: Annotated[str, typer.Argument(help="A source of the universe.")],
+    source: Annotated[
+        str, typer.Argument(help="A source of the universe.", autocompletion=offer_sources)
+    ],
     symbol: Annotated[
         str,
-        typer.Argument(help="A symbol of a profile, or the source's own name for an instrument."),
+        typer.Argument(
+            help="A symbol of a profile, or the source's own name for an instrument.",
+            autocompletion=offer_symbols,
+        ),
     ],
     timeframe: Annotated[
         str | None,
-        typer.Option(help="How long a bar is; the shortest that the profile fetches if not given."),
+        typer.Option(
+            help="How long a bar is; the shortest that the profile fetches if not given.",
+            autocompletion=offer_timeframes,
+        ),
     ] = None,
     bars: Annotated[
         int, typer.Option(help="How many of the newest closed bars.", min=1, max=1000)
     ] = 5,
     profile: Annotated[
         str | None,
-        typer.Option(help="The profile to ask for; the first that uses the source if not given."),
+        typer.Option(
+            help="The profile to ask for; the first that uses the source if not given.",
+            autocompletion=offer_profiles,
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:

@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.text import Text
 
 from market_assets.cli.completeness import colour_of
+from market_assets.cli.completion import offer_owners, offer_timeframes
 from market_assets.cli.console import INCOMPLETE, OUT, print_json
 from market_assets.cli.jumps import jumps_now, print_jumps
 from market_assets.cli.options import AsJson, Symbols, check_names, days_of
@@ -31,9 +32,18 @@ if TYPE_CHECKING:
 
 
 def returns(
-    name: Annotated[str, typer.Argument(help="A profile, or the matrix across profiles.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="A profile, or the matrix across profiles.", autocompletion=offer_owners
+        ),
+    ],
     timeframe: Annotated[
-        str | None, typer.Option(help="Of which candles; the longest that has returns by default.")
+        str | None,
+        typer.Option(
+            help="Of which candles; the longest that has returns by default.",
+            autocompletion=offer_timeframes,
+        ),
     ] = None,
     symbols: Symbols = None,
     first: Annotated[str | None, typer.Option("--from", help="The first day.")] = None,

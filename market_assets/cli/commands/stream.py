@@ -15,6 +15,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from market_assets.cli.completion import offer_profiles, offer_timeframes
 from market_assets.cli.console import ERR, INCOMPLETE, OUT, harmless, plain
 from market_assets.cli.garbage import give_memory_back, search_as_usual
 from market_assets.cli.options import AsJson, Symbols, choices, profiles_of, symbols_of, wrong
@@ -47,12 +48,18 @@ _NEWS = 5
 
 def stream(
     name: Annotated[
-        str | None, typer.Argument(metavar="PROFILE", help="A profile of the universe.")
+        str | None,
+        typer.Argument(
+            metavar="PROFILE", help="A profile of the universe.", autocompletion=offer_profiles
+        ),
     ] = None,
     symbols: Symbols = None,
     timeframe: Annotated[
         str | None,
-        typer.Option(help="Which fetched timeframe; the shortest if not given."),
+        typer.Option(
+            help="Which fetched timeframe; the shortest if not given.",
+            autocompletion=offer_timeframes,
+        ),
     ] = None,
     length: Annotated[
         str | None,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
+from market_assets.cli.completion import offer_timeframes
 from market_assets.cli.console import INCOMPLETE, OUT, harmless, plain
 from market_assets.cli.options import (
     AsJson,
@@ -45,7 +46,10 @@ def tail(
     symbols: Symbols = None,
     timeframe: Annotated[
         str | None,
-        typer.Option(help="Of which candles; the shortest that each profile fetches if not given."),
+        typer.Option(
+            help="Of which candles; the shortest that each profile fetches if not given.",
+            autocompletion=offer_timeframes,
+        ),
     ] = None,
     lines: Annotated[
         int, typer.Option("-n", "--lines", help="How many bars of each profile.", min=1)

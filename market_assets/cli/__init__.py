@@ -54,6 +54,7 @@ COMMANDS = (
     "serve",
     "mcp",
     "deploy",
+    "doctor",
     "validate",
     "forget",
     "sources",

@@ -25,7 +25,7 @@ with late_imports():
 
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from market_assets.config.universe import Universe
 
@@ -38,9 +38,14 @@ def universe_here(*, quiet: bool) -> Universe:
     """
     universe = load_universe()
     if not quiet:
-        places = " ".join(f"{name} {path}" for name, path in places_of(universe).items())
-        ERR.print(f"[dim]{escape(places)}[/]", highlight=False, soft_wrap=True)
+        tell_places(places_of(universe))
     return universe
+
+
+def tell_places(places: Mapping[str, str]) -> None:
+    """Name the home folder and the universe on standard error."""
+    words = " ".join(f"{name} {path}" for name, path in places.items())
+    ERR.print(f"[dim]{escape(words)}[/]", highlight=False, soft_wrap=True)
 
 
 def places_of(universe: Universe) -> dict[str, str]:

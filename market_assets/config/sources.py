@@ -45,7 +45,7 @@ def source_of(universe: Universe, name: str, *, kind: str) -> Source:
     Raises:
         SourceError: Its type is not installed any more.
     """
-    settings = _sharing(name, universe)
+    settings = with_limit(name, universe)
     return build_source(name, settings, base=universe.path.parent, kind=kind)
 
 
@@ -86,7 +86,7 @@ def action_sources_of(universe: Universe, profile: Profile) -> dict[str, ActionS
     return sources
 
 
-def _sharing(name: str, universe: Universe) -> Mapping[str, object]:
+def with_limit(name: str, universe: Universe) -> Mapping[str, object]:
     """The settings of a source, with where its limit is kept and with what is to be hidden.
 
     The limit is kept on a server or in a file. The settings of a source without HTTP stay as they

@@ -172,7 +172,7 @@ def listed_sources(environ: Mapping[str, str] = os.environ) -> list[dict[str, An
             it names all that are not.
     """
     try:
-        universe = load_universe(environ=_AsIfSet(environ))
+        universe = load_universe(environ=AsIfSet(environ))
     except UniverseError:
         # The file as it is reports a variable that is not set, for instance an address.
         universe = load_universe(environ=environ)
@@ -257,11 +257,12 @@ def own_name(universe: Universe, source: str, symbol: str, profile: str | None =
     return symbol
 
 
-class _AsIfSet(dict[str, str]):
+class AsIfSet(dict[str, str]):
     """An environment in which every variable is set that a source's settings may name."""
 
     # Dict's own takes any default.
     def get(self, name: str, default: str | None = None) -> str | None:  # type: ignore[override]
+        """Give what is set, or a text that stands for it."""
         return super().get(name) or (default if name.startswith(_OURS) else "not set")
 
 

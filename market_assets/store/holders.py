@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from market_assets.market.instants import with_zone
-from market_assets.store.process import birth_of, is_alive, this_host
+from market_assets.store.process import birth_of, command_of, is_alive, this_host
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -92,7 +92,7 @@ class Holders:
         holders = []
         for process in sorted({*commands, *_lockers(self._store)} - {os.getpid()}):
             birth = birth_of(process)
-            command = _command(process) or commands.get(process, "a program")
+            command = command_of(process) or commands.get(process, "a program")
             seen = before.get((process, birth))
             since = seen.since if seen else now
             holders.append(Holder(process, this_host(), command, since, birth))
@@ -162,15 +162,3 @@ def _has_open(process: int, path: Path) -> bool:
             if (other.st_dev, other.st_ino) == (facts.st_dev, facts.st_ino):
                 return True
     return False
-
-
-def _command(process: int) -> str:
-    """What a process is, without its arguments but for the script or module that it runs."""
-    try:
-        words = Path(f"/proc/{process}/cmdline").read_bytes().decode(errors="replace").split("\0")
-    except OSError:
-        return ""
-    name, rest = Path(words[0]).name, [word for word in words[1:] if word]
-    if rest[:1] == ["-m"] and len(rest) > 1:
-        return f"{name} -m {rest[1]}"
-    return f"{name} {Path(rest[0]).name}" if rest and not rest[0].startswith("-") else name

@@ -42,6 +42,18 @@ def is_alive(process: int, birth: str | None = None) -> bool:
     return fields[0] not in {"Z", "X"} and birth in {None, fields[19]}
 
 
+def command_of(process: int) -> str:
+    """What a process is, without its arguments but for the script or module that it runs."""
+    try:
+        words = Path(f"/proc/{process}/cmdline").read_bytes().decode(errors="replace").split("\0")
+    except OSError:
+        return ""
+    name, rest = Path(words[0]).name, [word for word in words[1:] if word]
+    if rest[:1] == ["-m"] and len(rest) > 1:
+        return f"{name} -m {rest[1]}"
+    return f"{name} {Path(rest[0]).name}" if rest and not rest[0].startswith("-") else name
+
+
 def _state(process: int) -> list[str]:
     """The fields of Linux's /proc/PID/stat that follow the command's name.
 

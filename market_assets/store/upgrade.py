@@ -51,7 +51,7 @@ class Upgrader:
         if not self._is_checked() and self._path.exists():
             connection = self._opener.connect(self._path, purpose, read_only=True)
             try:
-                is_current = self._version_in(connection) == VERSION
+                is_current = version_in(connection, self._path) == VERSION
             except BaseException:
                 close_file(self._path, connection)
                 raise
@@ -169,25 +169,35 @@ class Upgrader:
     def _version(self, purpose: str) -> int:
         connection = self._opener.connect(self._path, purpose, read_only=True)
         try:
-            return self._version_in(connection)
+            return version_in(connection, self._path)
         finally:
             close_file(self._path, connection)
 
-    def _version_in(self, connection: duckdb.DuckDBPyConnection) -> int:
-        # A list of all tables costs several times as much.
-        with suppress(duckdb.CatalogException):
-            ((version,),) = connection.execute("SELECT max(version) FROM ops.store").fetchall()
-            return int(version or 0)
-        tables = connection.execute(
-            "SELECT schema_name || '.' || table_name FROM duckdb_tables()"
-        ).fetchall()
-        if tables:
-            raise StoreError(
-                f"{self._path} is a DuckDB file of another program "
-                f"(it has {tables[0][0]} and no ops.store). "
-                "Move it away, or set MARKET_ASSETS_HOME to another folder. Nothing was changed."
-            )
-        return 0
+
+def version_in(connection: duckdb.DuckDBPyConnection, path: Path) -> int:
+    """The version of an open store; 0 where nothing is in it.
+
+    Args:
+        connection: The file, open.
+        path: Its path, for messages.
+
+    Raises:
+        StoreError: It is a file of another program.
+    """
+    # A list of all tables costs several times as much.
+    with suppress(duckdb.CatalogException):
+        ((version,),) = connection.execute("SELECT max(version) FROM ops.store").fetchall()
+        return int(version or 0)
+    tables = connection.execute(
+        "SELECT schema_name || '.' || table_name FROM duckdb_tables()"
+    ).fetchall()
+    if tables:
+        raise StoreError(
+            f"{path} is a DuckDB file of another program "
+            f"(it has {tables[0][0]} and no ops.store). "
+            "Move it away, or set MARKET_ASSETS_HOME to another folder. Nothing was changed."
+        )
+    return 0
 
 
 def _inode(path: Path) -> int | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from market_assets.store.process import birth_of, is_alive, this_host
+from market_assets.store.process import birth_of, command_of, is_alive, this_host
 
 on_linux = pytest.mark.skipif(
     not Path("/proc/self/stat").exists(), reason="only Linux tells when a process began"
@@ -44,3 +44,13 @@ def test_a_process_that_has_ended_is_gone_even_before_its_parent_asks():
     assert not is_alive(process.pid)
     process.wait()
     process.stdout.close()
+
+
+@on_linux
+def test_a_process_is_called_by_its_program_and_without_what_may_be_secret() -> None:
+    waiting = [sys.executable, "-m", "http.server", "--bind", "127.0.0.1", "0"]
+    with subprocess.Popen(waiting, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as other:
+        name = command_of(other.pid)
+        other.terminate()
+    assert name.endswith(" -m http.server")
+    assert command_of(other.pid) == ""

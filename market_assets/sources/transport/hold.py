@@ -60,6 +60,11 @@ class Hold:
             self._look(self._path)
         return max(0.0, self._until - monotonic())
 
+    def noted(self) -> float:
+        """Give the seconds that are left by the file alone, and touch nothing."""
+        note = None if self._path is None else self._read(self._path)
+        return 0.0 if note is None else max(0.0, note.left(self._clock()))
+
     def ask(self, seconds: float) -> None:
         """Hold for so long from now on, if it is not held for longer already."""
         if seconds <= 0:

@@ -25,6 +25,15 @@ class TestHold:
         assert 59 < mine.left() <= 60
         assert 59 < Hold("a new one", tmp_path / "a.hold").left() <= 60
 
+    def test_who_only_looks_is_told_the_seconds_and_changes_no_file(self, tmp_path):
+        path = tmp_path / "a.hold"
+        assert Hold("a", path).noted() == Hold("a", None).noted() == 0
+        now = time.time()
+        Hold("a", path, clock=lambda: now + 3600).ask(60)
+        before = path.read_bytes()
+        assert 59 < Hold("b", path).noted() <= 60
+        assert path.read_bytes() == before
+
     def test_without_a_file_it_is_this_clients_own(self):
         mine, other = Hold("mine", None), Hold("other", None)
 

@@ -1,0 +1,1 @@
+"""Gathers the facts: the only part of the room that asks the system, files and sources."""

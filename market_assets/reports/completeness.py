@@ -95,13 +95,19 @@ def audit_profiles(store: Store, profiles: Sequence[Profile], now: datetime) -> 
 
 
 def _audited(view: Snapshot, profile: Profile, now: datetime) -> ProfileAudit:
-    audits = {}
-    for timeframe in profile.timeframes.kept:
-        base = profile.candles(base_of(profile, timeframe))
-        scope = scope_of(profile, timeframe, now).since(view.genesis.of(base))
-        judged_at = view.partitions.newest_judged_at(scope.dataset)
-        audits[timeframe] = audit_of(view, scope, called_until(profile, judged_at, now))
+    audits = {
+        timeframe: audit_candles(view, profile, timeframe, now)
+        for timeframe in profile.timeframes.kept
+    }
     return ProfileAudit(profile, _matrix(view, profile, audits), audits[profile.base_timeframe])
+
+
+def audit_candles(view: Snapshot, profile: Profile, timeframe: Timeframe, now: datetime) -> Audit:
+    """Audit the candles of one timeframe of a profile as of now."""
+    base = profile.candles(base_of(profile, timeframe))
+    scope = scope_of(profile, timeframe, now).since(view.genesis.of(base))
+    judged_at = view.partitions.newest_judged_at(scope.dataset)
+    return audit_of(view, scope, called_until(profile, judged_at, now))
 
 
 def _matrix(view: Snapshot, profile: Profile, audits: dict[Timeframe, Audit]) -> pl.DataFrame:
@@ -149,15 +155,15 @@ def _matrix(view: Snapshot, profile: Profile, audits: dict[Timeframe, Audit]) ->
     )
 
 
-def heat_of(audited: ProfileAudit) -> tuple[pl.DataFrame, Bucket]:
-    """The heat map of a profile's shortest fetched timeframe.
+def heat_of(audit: Audit) -> tuple[pl.DataFrame, Bucket]:
+    """The heat map of what an audit has found.
 
     It has a cell for each symbol and stretch that must have a bar by now.
 
     Returns:
         The cells (CELL_SCHEMA), and how long the stretches are.
     """
-    scope, parts = audited.base.scope, audited.base.parts
+    scope, parts = audit.scope, audit.parts
     whole = scope.extent
     bucket = (
         Bucket.MONTH

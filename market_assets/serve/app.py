@@ -11,7 +11,18 @@ from fastapi import FastAPI
 from market_assets.serve.gate import Gate
 from market_assets.serve.models import ProblemDocument
 from market_assets.serve.problems import register
-from market_assets.serve.routes import gaps, health, jobs, metrics, runs, status, tables
+from market_assets.serve.routes import (
+    events,
+    gaps,
+    health,
+    heat,
+    jobs,
+    metrics,
+    page,
+    runs,
+    status,
+    tables,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -20,7 +31,15 @@ if TYPE_CHECKING:
 
     from market_assets.serve.desk import Desk
 
-READING = (status.router, gaps.router, jobs.router, metrics.router, tables.router)
+READING = (
+    status.router,
+    heat.router,
+    gaps.router,
+    jobs.router,
+    events.router,
+    metrics.router,
+    tables.router,
+)
 """What reads; a subject more is a router more."""
 
 _DESCRIPTION = """
@@ -57,6 +76,7 @@ def build(desk: Desk) -> ASGIApp:
     app.state.desk = desk
     register(app, desk.redact)
     app.get("/health", include_in_schema=False)(health.health)
+    app.include_router(page.router)
     for router in (health.router, *READING):
         app.include_router(router, prefix="/v1")
     app.include_router(runs.reading, prefix="/v1")

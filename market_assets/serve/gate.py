@@ -16,6 +16,7 @@ from market_assets.hosts import LOOPBACK, name_of
 from market_assets.serve.cache import request_key
 from market_assets.serve.desk import reply
 from market_assets.serve.problems import FAULT, Problem, note_fault
+from market_assets.serve.routes.page import is_of_page
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -98,7 +99,10 @@ class Gate:
         """Why a request is not answered; None where it is."""
         if scope["path"] in OPEN_PATHS:
             return None
-        return self._stranger(headers) or self._excess(scope, headers)
+        # The page holds no data. Under another name it is refused like everything else.
+        is_open = self._token is not None and is_of_page(scope["path"])
+        stranger = None if is_open else self._stranger(headers)
+        return stranger or self._excess(scope, headers)
 
     def _stranger(self, headers: Mapping[str, str]) -> Problem | None:
         """Why somebody may not ask."""

@@ -98,6 +98,27 @@ class Status(BaseModel):
     series: list[SeriesStatus]
 
 
+class HeatRow(BaseModel):
+    """How complete a symbol is, by stretch."""
+
+    symbol: str
+    shares: list[float | None] = Field(
+        description="0 to 1, of the worst partition in each stretch; null where nothing is due."
+    )
+    never_filled: list[int] = Field(description="The places of stretches that were never filled.")
+
+
+class Heat(BaseModel):
+    """How complete each stretch of time is."""
+
+    profile: str
+    timeframe: str
+    bucket: str = Field(description="How long a stretch is: day, week or month.")
+    columns: list[date] = Field(description="The first day of each stretch.")
+    left_out: int = Field(description="Symbols that are not listed, each as whole or wholer.")
+    rows: list[HeatRow]
+
+
 class Symbol(BaseModel):
     """A symbol that is kept."""
 

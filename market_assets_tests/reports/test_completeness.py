@@ -32,7 +32,7 @@ def bucket(ground: Ground) -> Bucket:
 
 def cells_of(ground: Ground) -> tuple[pl.DataFrame, Bucket]:
     (audit,) = audit_profiles(ground.store, [ground.profile], ground.clock())
-    return heat_of(audit)
+    return heat_of(audit.base)
 
 
 def judge(

@@ -144,7 +144,7 @@ class Completeness:
     def metadata(self) -> dict[str, dg.MetadataValue]:
         """What the UI shows of it, with the picture."""
         profile = self.audit.profile
-        cells, bucket = heat_of(self.audit)
+        cells, bucket = heat_of(self.audit.base)
         picture = heat_map(
             cells,
             list(profile.symbols),

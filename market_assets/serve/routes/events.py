@@ -1,0 +1,118 @@
+"""What happens, while it happens: server-sent events for pages that stay open."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import StreamingResponse
+from pydantic import Field
+
+from market_assets.errors import MarketAssetsError, ServeError
+from market_assets.market.instants import iso_second
+from market_assets.reports.jobs import audit_of
+from market_assets.serve.desk import AtDesk, written
+from market_assets.serve.models import EVERYWHERE, problems
+from market_assets.serve.parameters import Parameters
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from market_assets.serve.desk import Desk
+
+router = APIRouter(tags=["events"], responses=problems(*EVERYWHERE))
+
+_LOOK = 1.0
+"""Seconds between two looks at the store's file; a commit in between is told once."""
+
+_BEAT = 15.0
+"""Seconds without an event after which a comment is sent, so that silence is not taken for death."""
+
+_MOST = 32
+"""Listeners at a time."""
+
+_JOBS = 20
+"""Of the newest jobs so many are looked at; those of them that run are told."""
+
+
+class Wanted(Parameters):
+    """For how long."""
+
+    seconds: int = Field(
+        default=300, ge=1, le=3600, description="After so many seconds the answer ends by itself."
+    )
+
+
+@router.get(
+    "/events",
+    summary="What happens, while it happens",
+    responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
+    response_class=StreamingResponse,
+)
+async def events(
+    request: Request, desk: AtDesk, parameters: Annotated[Wanted, Query()]
+) -> StreamingResponse:
+    """An event `commit` for each second in which something was committed, with the jobs that run.
+
+    Its data are a JSON object: `as_of`, and `jobs` as /v1/jobs has them. The first event is sent at
+    once. An answer ends after `seconds`, at most `serve.max_time`; ask again then.
+    """
+    longest = desk.universe.serve.max_time.total_seconds()
+    listeners = _listeners(request)
+    if len(listeners) >= _MOST:
+        raise ServeError(f"{_MOST} listeners are served at a time", key="seconds", busy=True)
+    stream = _told(desk, listeners, min(parameters.seconds, longest))
+    return StreamingResponse(
+        stream,
+        media_type="text/event-stream",
+        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+    )
+
+
+def _listeners(request: Request) -> set[object]:
+    """Who listens to this application now."""
+    state = request.app.state
+    if not hasattr(state, "listeners"):
+        state.listeners = set()
+    listeners: set[object] = state.listeners
+    return listeners
+
+
+async def _told(desk: Desk, listeners: set[object], seconds: float) -> AsyncIterator[bytes]:
+    """The events of one listener."""
+    ticket = object()
+    listeners.add(ticket)
+    try:
+        end = time.monotonic() + seconds
+        seen: str | None = ""
+        sent_at = 0.0
+        while (now := time.monotonic()) < end:
+            stamp = desk.store.stamp()
+            # While a commit is under way the file alone does not tell.
+            if stamp is not None and stamp != seen:
+                seen, sent_at = stamp, now
+                yield _event("commit", await _looked(desk))
+            elif now - sent_at >= _BEAT:
+                sent_at = now
+                yield b": alive\n\n"
+            await asyncio.sleep(min(_LOOK, max(0.0, end - now)))
+    finally:
+        listeners.discard(ticket)
+
+
+async def _looked(desk: Desk) -> dict[str, Any]:
+    """The jobs that run; why they are not known where the store cannot be read."""
+    try:
+        audit = await desk.work(
+            lambda: audit_of(desk.store, limit=_JOBS, since=None, now=desk.clock())
+        )
+    except MarketAssetsError as error:
+        return {"as_of": iso_second(desk.clock()), "jobs": [], "problem": desk.redact(str(error))}
+    running = [job for job in audit["jobs"] if job["status"] == "RUNNING"]
+    return {"as_of": iso_second(desk.clock()), "jobs": running}
+
+
+def _event(kind: str, document: object) -> bytes:
+    return b"event: " + kind.encode() + b"\ndata: " + written(document) + b"\n\n"

@@ -12,9 +12,16 @@ const BANDS = [
   [1, "whole", "100 %"], [0.99, "from99", "from 99 %"], [0.9, "from90", "from 90 %"],
   [0.5, "from50", "from 50 %"], [1e-12, "above0", "above 0 %"], [0, "zero", "0 %"],
 ];
-const REFRESH = 10000;
+const REFRESH = 3000;
+const SOON = 300;
+/** Columns of the heat map from one date to the next: as wide as a date is. */
+const LABEL_EVERY = 6;
 
 let timer = null;
+let shownAt = 0;
+/** The rows of the status as they were read last, and the cell of the matrix that is open. */
+let known = [];
+let chosen = "";
 
 async function showStatus() {
   const response = await ask("/v1/status");
@@ -26,7 +33,7 @@ async function showStatus() {
   const isEmpty = status.series.length === 0;
   verdict.textContent = isEmpty ? "Nothing was filled yet"
     : status.complete ? "Complete: nothing that is due is missing"
-      : `${number(status.missing)} bars are missing`;
+      : status.missing === 1 ? "1 bar is missing" : `${number(status.missing)} bars are missing`;
   verdict.className = isEmpty ? "warn" : status.complete ? "good" : "bad";
   if (before !== verdict.textContent && before !== "Loading") announce(verdict.textContent);
   element("summary").textContent =
@@ -36,26 +43,45 @@ async function showStatus() {
   showMatrix(status.series);
 }
 
-function bySeries(series) {
-  const groups = new Map();
-  for (const row of series) {
-    const key = `${row.profile}\n${row.timeframe}`;
-    if (!groups.has(key)) groups.set(key, []);
-    groups.get(key).push(row);
-  }
-  return groups;
-}
-
 const sum = (rows, key) => rows.reduce((total, row) => total + row[key], 0);
 
-function health(rows) {
-  const ill = rows.filter((row) => !WELL.has(row.health));
-  if (ill.length) {
-    return make("span", { class: "bad" }, `${ill.length} of ${rows.length} symbols lack bars`);
+const UNITS = { m: 1, h: 60, d: 1440, w: 10080 };
+const minutes = (timeframe) => Number(timeframe.slice(0, -1)) * UNITS[timeframe.slice(-1)];
+
+/** The rows of the status by profile, and in each by timeframe. */
+function byProfile(series) {
+  const profiles = new Map();
+  for (const row of series) {
+    if (!profiles.has(row.profile)) profiles.set(row.profile, new Map());
+    const timeframes = profiles.get(row.profile);
+    if (!timeframes.has(row.timeframe)) timeframes.set(row.timeframe, []);
+    timeframes.get(row.timeframe).push(row);
   }
-  const pending = rows.filter((row) => row.health === "PENDING").length;
-  return pending === rows.length ? make("span", { class: "soft" }, "pending")
-    : make("span", { class: "good" }, "healthy");
+  return profiles;
+}
+
+const symbolsIn = (rows) => rows.length === 1 ? "1 symbol" : `${number(rows.length)} symbols`;
+
+function cellOf(rows, key) {
+  if (!rows) return make("span", { class: "soft" }, "not kept");
+  const expected = sum(rows, "expected");
+  const missing = sum(rows, "missing");
+  const ill = rows.filter((row) => !WELL.has(row.health)).length;
+  const isPending = rows.every((row) => row.health === "PENDING");
+  const words = isPending ? "pending" : percent(expected ? 1 - missing / expected : 1);
+  const button = make("button", {
+    type: "button", class: `cell ${ill ? "bad" : isPending ? "soft" : "good"}`,
+    "aria-expanded": String(key === chosen), "aria-controls": "symbols",
+    title: `${number(expected)} bars must exist, ${number(sum(rows, "stored"))} are stored, ` +
+      `${number(sum(rows, "explained"))} are absent with evidence; ${ill} of ${rows.length} symbols lack bars`,
+  }, make("b", {}, words), make("small", {}, missing ? `${number(missing)} missing` : symbolsIn(rows)));
+  button.addEventListener("click", () => {
+    chosen = key === chosen ? "" : key;
+    showMatrix(known);
+    element("symbols").scrollIntoView({ block: "nearest" });
+  });
+  button.dataset.key = key;
+  return button;
 }
 
 function symbolsOf(rows) {
@@ -64,38 +90,34 @@ function symbolsOf(rows) {
   const shown = worst.slice(0, MOST_SYMBOLS);
   const { profile, timeframe } = rows[0];
   const left = worst.length - shown.length;
-  return make("details", {}, make("summary", {}, number(rows.length)),
-    table(`Symbols of ${profile} ${timeframe}`, [
-      { title: "Symbol" }, { title: "Complete", kind: "number" }, { title: "Missing", kind: "number" },
-      { title: "Newest bar", kind: "time" }, { title: "Health" },
-    ], shown.map((row) => [
-      make("a", { href: symbolPage(profile, timeframe, row.symbol) }, row.symbol),
-      percent(row.completeness), number(row.missing), time(row.last_ts), row.health.toLowerCase(),
-    ])),
-    left ? make("p", { class: "soft" }, `${number(left)} more, each at least as whole.`) : null);
+  const caption = `Symbols of ${profile} ${timeframe}`;
+  return [make("h3", {}, caption), table(caption, [
+    { title: "Symbol" }, { title: "Complete", kind: "number" }, { title: "Expected", kind: "number" },
+    { title: "Stored", kind: "number" }, { title: "Explained", kind: "number" },
+    { title: "Missing", kind: "number" }, { title: "Newest bar", kind: "time" }, { title: "Health" },
+  ], shown.map((row) => [
+    make("a", { href: symbolPage(profile, timeframe, row.symbol) }, row.symbol),
+    percent(row.completeness), number(row.expected), number(row.stored), number(row.explained),
+    number(row.missing), time(row.last_ts), row.health.toLowerCase(),
+  ])), left ? make("p", { class: "soft" }, `${number(left)} more, each at least as whole.`) : ""];
 }
 
+/** A row a profile, a column a timeframe; a cell opens its symbols. */
 function showMatrix(series) {
-  const place = element("matrix");
-  const open = new Set([...place.querySelectorAll("details[open]")].map((part) => part.dataset.key));
-  const rows = [...bySeries(series)].map(([key, group]) => {
-    const expected = sum(group, "expected");
-    const missing = sum(group, "missing");
-    const symbols = symbolsOf(group);
-    symbols.dataset.key = key;
-    symbols.open = open.has(key);
-    return [
-      `${group[0].profile} ${group[0].timeframe}`, symbols,
-      percent(expected ? 1 - missing / expected : 1), number(expected), number(sum(group, "stored")),
-      number(sum(group, "explained")), number(missing), health(group),
-    ];
-  });
-  const words = "Nothing was counted yet: `market-assets backfill` fills a home.";
-  place.replaceChildren(rows.length ? table("Completeness by profile and timeframe", [
-    { title: "Candles" }, { title: "Symbols" }, { title: "Complete", kind: "number" },
-    { title: "Expected", kind: "number" }, { title: "Stored", kind: "number" },
-    { title: "Explained", kind: "number" }, { title: "Missing", kind: "number" }, { title: "Health" },
-  ], rows) : make("p", { class: "soft" }, words));
+  known = series;
+  const focused = document.activeElement?.dataset?.key;
+  const profiles = byProfile(series);
+  const timeframes = [...new Set(series.map((row) => row.timeframe))].sort((one, other) =>
+    minutes(one) - minutes(other));
+  const rows = [...profiles].map(([profile, kept]) => [profile, ...timeframes.map((timeframe) =>
+    cellOf(kept.get(timeframe), `${profile} ${timeframe}`))]);
+  element("matrix").replaceChildren(rows.length ? table("Completeness by profile and timeframe",
+    [{ title: "Profile" }, ...timeframes.map((title) => ({ title }))], rows)
+    : make("p", { class: "soft" }, "Nothing was counted yet: market-assets backfill fills a home."));
+  const [profile, timeframe] = chosen.split(" ");
+  const group = profiles.get(profile)?.get(timeframe);
+  element("symbols").replaceChildren(...(group ? symbolsOf(group) : []));
+  if (focused) document.querySelector(`[data-key="${CSS.escape(focused)}"]`)?.focus();
 }
 
 async function showAlerts() {
@@ -106,7 +128,7 @@ async function showAlerts() {
   ]);
   element("alerts").replaceChildren(rows.length ? table("Troubles that go on", [
     { title: "Level" }, { title: "Profile" }, { title: "What", kind: "words" }, { title: "Since", kind: "time" },
-  ], rows) : make("p", { class: "soft" }, looked ? "None." : "Nobody has looked yet: `market-assets up` does."));
+  ], rows) : make("p", { class: "soft" }, looked ? "None." : "Nobody has looked yet: market-assets up does."));
   const left = alerts.length - rows.length;
   if (left > 0) element("alerts").append(make("p", { class: "soft" }, `${number(left)} more.`));
 }
@@ -125,7 +147,7 @@ async function showGaps() {
   ], rows) : make("p", { class: "soft" }, "None."));
   const left = total - gaps.length;
   if (left > 0) {
-    const words = `${number(left)} more: \`market-assets gaps\` lists all.`;
+    const words = `${number(left)} more: market-assets gaps lists all.`;
     element("gaps").append(make("p", { class: "soft" }, words));
   }
 }
@@ -149,10 +171,11 @@ async function showHeat() {
   const profile = element("heat-profile").value;
   if (!profile) return;
   const heat = await read(`/v1/heat?${new URLSearchParams({ profile })}`);
-  const every = Math.max(1, Math.ceil(84 / Math.max(1, 15)));
+  const isDaily = heat.bucket === "day";
+  const label = (day) => isDaily ? day.slice(5) : day.slice(0, 7);
   const head = make("tr", {}, make("th", { scope: "col" }, make("span", { class: "sr" }, "Symbol")),
     ...heat.columns.map((day, place) =>
-      make("th", { scope: "col" }, place % every === 0 ? day.slice(heat.bucket === "day" ? 5 : 0, heat.bucket === "day" ? 10 : 7) : "")));
+      make("th", { scope: "col" }, place % LABEL_EVERY === 0 ? label(day) : "")));
   const body = heat.rows.map((row) => make("tr", {}, make("th", { scope: "row" }, row.symbol),
     ...row.shares.map((_, place) => cell(heat, row, place))));
   const caption = `${heat.profile} ${heat.timeframe} by ${heat.bucket}`;
@@ -182,6 +205,7 @@ function showJobs(jobs) {
 
 async function showAll() {
   timer = null;
+  shownAt = performance.now();
   try {
     await Promise.all([showStatus(), showAlerts(), showGaps(), showHeat()]);
     showProblem(null);
@@ -190,9 +214,9 @@ async function showAll() {
   }
 }
 
-/** Show everything anew in a moment, however often something is committed until then. */
+/** Show everything anew soon, and not more often than that, however often something is committed. */
 function renewSoon() {
-  timer ??= setTimeout(showAll, REFRESH);
+  timer ??= setTimeout(showAll, Math.max(SOON, shownAt + REFRESH - performance.now()));
 }
 
 async function main() {

@@ -28,7 +28,7 @@ _LOOK = 1.0
 """Seconds between two looks at the store's file; a commit in between is told once."""
 
 _BEAT = 15.0
-"""Seconds without an event after which a comment is sent, so that silence is not taken for death."""
+"""Seconds without an event after which a comment is sent: silence is not to be taken for death."""
 
 _MOST = 32
 """Listeners at a time."""

@@ -59,7 +59,7 @@ class _File:
 def _files() -> Mapping[str, _File]:
     """What the package ships for the page, by the path below its folder."""
     folder = files("market_assets.serve") / "page"
-    found: dict[str, _File] = {}
+    content: dict[str, _File] = {}
     waiting = [("", folder)]
     while waiting:
         prefix, place = waiting.pop()
@@ -71,8 +71,8 @@ def _files() -> Mapping[str, _File]:
             suffix = "." + entry.name.rpartition(".")[2]
             if suffix in _TYPES:
                 body = entry.read_bytes()
-                found[name] = _File(body, _TYPES[suffix], etag_of(body))
-    return found
+                content[name] = _File(body, _TYPES[suffix], etag_of(body))
+    return content
 
 
 def is_of_page(path: str) -> bool:
@@ -94,10 +94,10 @@ async def file(request: Request, name: str) -> Response:
 
 
 def _answer(request: Request, name: str) -> Response:
-    found = _files().get(name)
-    if found is None:
+    entry = _files().get(name)
+    if entry is None:
         raise HTTPException(404, "the page has no such file")
-    headers = {**_HEADERS, "ETag": found.etag}
-    if matches(found.etag, request.headers.get("if-none-match", "")):
+    headers = {**_HEADERS, "ETag": entry.etag}
+    if matches(entry.etag, request.headers.get("if-none-match", "")):
         return Response(status_code=304, headers=headers)
-    return Response(found.body, headers=headers, media_type=found.media_type)
+    return Response(entry.body, headers=headers, media_type=entry.media_type)

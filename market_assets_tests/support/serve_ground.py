@@ -201,23 +201,47 @@ class ServeGround:
             token: What the client sends.
         """
         universe = self.universe(keys, environ)
-        listener = listen(universe.serve)
-        server = server_of(universe, self.home, clock=self.clock, platform=platform)
+        with serving(universe, self.home, self.clock, platform=platform, token=token) as client:
+            yield client
 
-        def run() -> None:
-            asyncio.run(server.serve(sockets=[listener.socket]))
 
-        thread = threading.Thread(target=run, name="served")
-        thread.start()
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
-        try:
-            with httpx.Client(
-                base_url=listener.url, headers=headers, timeout=30, trust_env=False
-            ) as client:
-                yield client
-        finally:
-            server.should_exit = True
-            thread.join()
+@contextmanager
+def serving(
+    universe: Universe,
+    home: Path,
+    clock: Clock,
+    *,
+    platform: Platform | None = None,
+    token: str | None = None,
+) -> Iterator[httpx.Client]:
+    """A client of a real server over a home, on any free port.
+
+    Args:
+        universe: What is kept.
+        home: The home folder.
+        clock: The server's.
+        platform: Dagster.
+        token: What the client sends.
+    """
+    settings = universe.serve.model_copy(update={"port": 0})
+    universe = universe.model_copy(update={"serve": settings})
+    listener = listen(universe.serve)
+    server = server_of(universe, home, clock=clock, platform=platform)
+
+    def run() -> None:
+        asyncio.run(server.serve(sockets=[listener.socket]))
+
+    thread = threading.Thread(target=run, name="served")
+    thread.start()
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    try:
+        with httpx.Client(
+            base_url=listener.url, headers=headers, timeout=30, trust_env=False
+        ) as client:
+            yield client
+    finally:
+        server.should_exit = True
+        thread.join()
 
 
 class StandStill:

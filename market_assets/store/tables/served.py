@@ -10,10 +10,11 @@ import polars as pl
 from market_assets.market.columns import EXTRA_NAMES
 from market_assets.market.timeframes import Window
 from market_assets.store.database import Table, bounds
-from market_assets.store.schema import CANDLE_COLUMNS, table_of
+from market_assets.store.schema import CANDLE_COLUMNS, identifier, table_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import date
 
     from market_assets.market.datasets import Dataset
 
@@ -24,7 +25,7 @@ _TICK = timedelta(microseconds=1)
 
 
 class Served(Table):
-    """Reads how far a table reaches, how many rows it has, and the newest candles."""
+    """Reads how far a table reaches, how many rows it has, the newest candles, and longer ones."""
 
     def extent(self, dataset: Dataset) -> Window | None:
         """From the oldest `ts` of a table to behind the newest; None where it has no row."""
@@ -59,6 +60,66 @@ class Served(Table):
             [*bounds(window), list(symbols)],
         ).fetchall()
         return int(rows)
+
+    def span(
+        self, dataset: Dataset, symbol: str, window: Window
+    ) -> tuple[datetime, datetime, int] | None:
+        """The first and the last `ts` (UTC) of a symbol in a window, and how many rows are there.
+
+        None where it has none.
+        """
+        ((first, last, rows),) = self._db.execute(
+            f"""
+            SELECT min(ts), max(ts), count(*)
+            FROM {table_of(dataset)}
+            WHERE ts >= ? AND ts < ? AND symbol = ?
+            """,
+            [*bounds(window), symbol],
+        ).fetchall()
+        if first is None:
+            return None
+        return first.replace(tzinfo=UTC), last.replace(tzinfo=UTC), int(rows)
+
+    def candles_in(
+        self, dataset: Dataset, symbol: str, bars: pl.DataFrame, day: date | None = None
+    ) -> pl.DataFrame:
+        """Longer candles of a symbol, made while they are read: a year of minutes in 200 ms.
+
+        Args:
+            dataset: The candles that they are made of.
+            symbol: Whose.
+            bars: At least one: ts, since, until (TS) of each longer bar, sorted. It is made of the
+                candles whose `ts` lies from `since` on and before `until`.
+            day: On the footing of which day the prices are; None for prices as sources gave them.
+
+        Returns:
+            ts, open, high, low, close, volume; sorted, without a bar that has no candle.
+        """
+        source = table_of(dataset)
+        if day is not None:
+            source = (
+                f"{identifier(dataset.owner)}.adjusted_{dataset.timeframe}"
+                f"(DATE '{day.isoformat()}')"
+            )
+        with self._db.lent("longer", bars):
+            return self._db.frame(
+                f"""
+                SELECT b.ts, arg_min(c.open, c.ts) AS open, max(c.high) AS high, min(c.low) AS low,
+                    arg_max(c.close, c.ts) AS close, sum(c.volume) AS volume
+                FROM (
+                    SELECT ts, open, high, low, close, volume
+                    FROM {source}
+                    WHERE symbol = ? AND ts >= ? AND ts < ?
+                ) c
+                ASOF JOIN longer b ON c.ts >= b.since
+                WHERE c.ts < b.until
+                GROUP BY b.ts
+                ORDER BY b.ts
+                """,
+                symbol,
+                bars["since"][0],
+                bars["until"].max(),
+            )
 
     def latest(self, dataset: Dataset, symbols: Sequence[str]) -> pl.DataFrame:
         """The newest candle of each of some symbols that has one, by symbol.

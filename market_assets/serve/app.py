@@ -12,6 +12,7 @@ from market_assets.serve.gate import Gate
 from market_assets.serve.models import ProblemDocument
 from market_assets.serve.problems import register
 from market_assets.serve.routes import (
+    chart,
     events,
     gaps,
     health,
@@ -39,6 +40,7 @@ READING = (
     events.router,
     metrics.router,
     tables.router,
+    chart.router,
 )
 """What reads; a subject more is a router more."""
 

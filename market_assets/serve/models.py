@@ -281,6 +281,58 @@ class Table(BaseModel):
     next: str | None = Field(description="The cursor of the next page; null on the last one.")
 
 
+class Absence(BaseModel):
+    """Neighbours among the bars of a chart that lack something for the same reason."""
+
+    state: str = Field(
+        description="open, abandoned, outage, closed, halted, no_trade, or removed by retention."
+    )
+    start: datetime = Field(description="The ts of the first bar of the chart.")
+    end: datetime = Field(description="The ts of the last bar of the chart.")
+    first_ts: datetime = Field(description="The open of the first absent bar of the base.")
+    last_ts: datetime = Field(description="The open of the last absent bar of the base.")
+    bars: int | None = Field(description="How many bars are absent; null where nobody has asked.")
+
+
+class Mark(BaseModel):
+    """What else is known of a bar of a chart."""
+
+    ts: datetime = Field(description="The ts of the bar of the chart.")
+    kind: str = Field(description="disputed, revised, late or genesis.")
+    bars: int = Field(description="Of how many of the bars that it is made of.")
+
+
+class ChartDocument(BaseModel):
+    """A chart of one symbol: columns of the same length, and what lies over them."""
+
+    profile: str
+    symbol: str
+    timeframe: str = Field(description="The shortest bars, as they were asked for.")
+    level: str = Field(description="The bars of this answer: so long that they are not too many.")
+    made_of: str | None = Field(
+        description="The stored candles that those of this answer are made of; null where they are "
+        "stored themselves."
+    )
+    base: str = Field(description="The fetched candles in whose bars absences are told.")
+    adjusted: bool
+    seconds: int = Field(description="The nominal length of a bar.")
+    first_ts: datetime | None = Field(description="Where the stored candles begin.")
+    last_ts: datetime | None = Field(description="The newest stored candle.")
+    ts: list[datetime]
+    open: list[float | None]
+    high: list[float | None]
+    low: list[float | None]
+    close: list[float | None]
+    volume: list[float | None]
+    state: list[str | None] = Field(description="What of a bar is absent; null where nothing is.")
+    absences: list[Absence] = Field(description="The newest 500, oldest first.")
+    absence_count: int = Field(description="How many there are.")
+    marks: list[Mark] = Field(description="The newest 500, oldest first.")
+    mark_count: int = Field(description="How many there are.")
+    feature_names: list[str] = Field(description="The features that are stored of this level.")
+    features: dict[str, list[float | None]]
+
+
 class Run(BaseModel):
     """A run that Dagster was given."""
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
+from market_assets_tests.support.browser import chromium, opened
 from market_assets_tests.support.platform import running, until
 
 if TYPE_CHECKING:
@@ -30,7 +31,8 @@ serve: {token: "${SERVE_TOKEN}", port: 1}
 """
 
 BARS = [f"2025-02-0{day}T{hour:02}:00:00,10,11,9,10,1\n" for day in (3, 4) for hour in range(24)]
-HOLE = 30
+HOLE, OTHER = 30, 5
+"""The bars that the file lacks at first, on different days."""
 
 
 def write_bars(path, bars) -> None:
@@ -42,7 +44,9 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("served")
     (folder / "universe.yaml").write_text(UNIVERSE)
     (folder / "home").mkdir()
-    write_bars(folder / "AAA.csv", [bar for place, bar in enumerate(BARS) if place != HOLE])
+    write_bars(
+        folder / "AAA.csv", [bar for place, bar in enumerate(BARS) if place not in {HOLE, OTHER}]
+    )
     return folder
 
 
@@ -91,15 +95,36 @@ def follow(client: httpx.Client, answer: httpx.Response) -> dict:
     return progress
 
 
-def test_a_backfill_and_a_repair_are_started_followed_and_seen(client, folder):
+def repair_on_the_page(client: httpx.Client) -> None:
+    """Have the hole of the fourth repaired in a browser, and see the chart without it."""
+    url = client.base_url.join("/symbol?profile=past&timeframe=1h&symbol=AAA")
+    with chromium() as browser, opened(browser, str(url), allow=("401",)) as page:
+        page.set_default_timeout(60_000)
+        page.locator("dialog input").fill(TOKEN)
+        page.keyboard.press("Enter")
+        page.locator("#summary", has_text="2 bars (missing)").wait_for()
+        page.click('#gaps [data-gap="2025-02-04T06:00:00Z"]')
+        page.locator("#story-body .verdict", has_text="Missing").wait_for()
+        page.click("#repair-start")
+        page.locator("#repair", has_text="Healed: the bar is there.").wait_for()
+        page.locator("#summary", has_text="1 bar (missing)").wait_for()
+        assert page.locator("#gaps tbody tr").count() == 1
+
+
+def test_a_backfill_and_repairs_are_started_followed_and_seen(client, folder):
     assert candles(client) == 0
 
     progress = follow(client, client.post("/v1/backfills", json={"profile": "past"}))
     assert (progress["progress"], progress["job"]["trigger"]) == (1.0, "backfill")
-    assert candles(client) == len(BARS) - 1
-    assert client.get("/v1/gaps?profile=past").json()["total"] == 1
+    assert candles(client) == len(BARS) - 2
+    assert client.get("/v1/gaps?profile=past").json()["total"] == 2
 
-    # The file has the bar now, and a repair asks for what the day lacks.
+    # The file has one of the bars now, and somebody repairs it on the page of the symbol.
+    write_bars(folder / "AAA.csv", [bar for place, bar in enumerate(BARS) if place != OTHER])
+    repair_on_the_page(client)
+    assert candles(client) == len(BARS) - 1
+
+    # The file has all bars now, and a repair asks for what the other day lacks.
     write_bars(folder / "AAA.csv", BARS)
     progress = follow(client, client.post("/v1/repairs", json={"profile": "past"}))
     assert (progress["status"], progress["job"]["trigger"]) == ("SUCCESS", "repair")

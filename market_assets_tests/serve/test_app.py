@@ -26,7 +26,7 @@ def test_whatever_is_asked_for_the_answer_is_as_described(guarded, mode):
     url = f"{str(guarded.base_url).rstrip('/')}/v1/openapi.json"
     document = schemathesis.openapi.from_url(url, headers=BEARER)
     operations = [result.ok() for result in document.get_all_operations()]
-    assert len(operations) == 17
+    assert len(operations) == 20
 
     for operation in operations:
         if mode is GenerationMode.NEGATIVE and operation.label in WITHOUT_PARAMETERS:

@@ -12,7 +12,7 @@ import pytest
 from market_assets.serve.problems import MEDIA_TYPE
 from market_assets_tests.support.serve_ground import TOKEN
 
-PATHS = ("/v1/status", "/v1/openapi.json", "/v1/ready", "/v1/candles", "/nonsense", "/")
+PATHS = ("/v1/status", "/v1/openapi.json", "/v1/ready", "/v1/candles", "/nonsense", "/v1/heat")
 
 
 @pytest.fixture(scope="module")

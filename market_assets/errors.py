@@ -29,6 +29,18 @@ class UniverseError(MarketAssetsError):
         super().__init__(f"{path}: {count}\n{lines}")
 
 
+class StarterError(MarketAssetsError):
+    """No first universe can be written of what was asked for.
+
+    Attributes:
+        key: The option or argument at fault, such as `--symbols`.
+    """
+
+    def __init__(self, key: str, message: str) -> None:
+        self.key = key
+        super().__init__(f"{key}: {message}")
+
+
 class ClockError(MarketAssetsError):
     """The environment sets a clock that cannot be read, or the store contradicts the machine's."""
 

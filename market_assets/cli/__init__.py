@@ -35,6 +35,7 @@ _COMPLETING = "_MARKET_ASSETS_COMPLETE"
 """The variable by which a shell asks what may follow: see `market_assets.cli.completion`."""
 
 COMMANDS = (
+    "init",
     "up",
     "backfill",
     "repair",

@@ -31,6 +31,17 @@ if TYPE_CHECKING:
 
 REPAIR_VARIABLE = "MARKET_ASSETS_REPAIR_"
 
+_OUR_VARIABLES = "MARKET_ASSETS_"
+
+
+class AsIfSet(dict[str, str]):
+    """An environment in which every variable is set that a source's settings may name."""
+
+    # Dict's own takes any default.
+    def get(self, name: str, default: str | None = None) -> str | None:  # type: ignore[override]
+        """Give the value of a variable; of one that is not set, some text."""
+        return super().get(name) or (default if name.startswith(_OUR_VARIABLES) else "not set")
+
 
 def load_universe(path: Path | None = None, *, environ: Mapping[str, str] = os.environ) -> Universe:
     """Read and check a universe file.

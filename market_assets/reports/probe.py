@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from market_assets.config.load import load_universe
+from market_assets.config.load import AsIfSet, load_universe
 from market_assets.config.sources import source_of
 from market_assets.errors import UniverseError
 from market_assets.market.timeframes import literal
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 # A page of 1000 minutes reaches back over 16 hours, and markets close for four days at a time.
 _LOOKS = 10
 _REFERENCE = re.compile(r"\$\{(\w+)\}")
-_OURS = "MARKET_ASSETS_"
 
 
 @dataclass(frozen=True)
@@ -255,15 +254,6 @@ def own_name(universe: Universe, source: str, symbol: str, profile: str | None =
             if choice.source == source:
                 return choice.symbol
     return symbol
-
-
-class AsIfSet(dict[str, str]):
-    """An environment in which every variable is set that a source's settings may name."""
-
-    # Dict's own takes any default.
-    def get(self, name: str, default: str | None = None) -> str | None:  # type: ignore[override]
-        """Give what is set, or a text that stands for it."""
-        return super().get(name) or (default if name.startswith(_OURS) else "not set")
 
 
 def _traits(traits: Traits) -> dict[str, Any]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
         (["stauts"], {}, "Did you mean 'status'?", 0),
         (["status", "-h"], {}, "--wide", 1),
         (["backfill", "--help"], {}, "--from", 1),
-        (["--help"], {}, "practice-vendor", 26),
+        (["--help"], {}, "practice-vendor", 27),
         (
             [],
             {"_MARKET_ASSETS_COMPLETE": "complete_bash", "COMP_WORDS": "x sta", "COMP_CWORD": "1"},

@@ -6,13 +6,12 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from market_assets.config.load import load_universe
+from market_assets.config.load import AsIfSet, load_universe
 from market_assets.config.places import COPY_VARIABLE, universe_path
 from market_assets.config.yaml_file import read_yaml
 from market_assets.doctor.facts import Setup
 from market_assets.errors import MarketAssetsError, UniverseError
 from market_assets.market.clock import CLOCK_VARIABLE
-from market_assets.reports.probe import AsIfSet
 from market_assets.secrets import secrets_in
 
 if TYPE_CHECKING:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 FILES, PRACTICE = "files", "practice"
 """The starters whose kind of market is asked for."""
 
+_WEDNESDAY = 2
+
 _LONGER = (
     Timeframe.M5,
     Timeframe.M15,
@@ -260,7 +262,10 @@ STARTERS: Mapping[str, Starter] = {
             "practice",
             {"seed": 7},
             days=14,
-            notes=("No market ever traded these candles; `faults` makes things go wrong.",),
+            notes=(
+                "No market ever traded these candles.",
+                "The vendor lacks 25 minutes of one symbol, so that a gap can be seen.",
+            ),
         ),
     )
 }
@@ -349,7 +354,10 @@ def part_of(starter: Starter, wishes: Wishes, today: date) -> Part:
     kind = starter.kind or wishes.kind or Kind.CRYPTO
     fetch, derive = _timeframes(starter, kind, wishes.timeframes)
     usual = _PRACTICE_SYMBOLS[kind] if starter.name == PRACTICE else starter.symbols
+    symbols = _symbols(wishes.symbols or usual, starter.vendor_name)
     settings: dict[str, object] = dict(starter.settings)
+    if starter.name == PRACTICE:
+        settings["faults"] = [_hole(next(iter(symbols.values())), today)]
     if wishes.base_url:
         settings["base_url"] = wishes.base_url
     return Part(
@@ -359,12 +367,24 @@ def part_of(starter: Starter, wishes: Wishes, today: date) -> Part:
         kind=kind,
         calendar=wishes.calendar,
         settings=settings,
-        symbols=_symbols(wishes.symbols or usual, starter.vendor_name),
+        symbols=symbols,
         fetch=fetch,
         derive=derive,
         start=wishes.start or today - timedelta(days=starter.days),
         notes=starter.notes,
     )
+
+
+def _hole(symbol: str, today: date) -> dict[str, object]:
+    """A hole in what the practice vendor has: on a Wednesday, when every kind of market trades."""
+    day = today - timedelta(days=3)
+    day -= timedelta(days=(day.weekday() - _WEDNESDAY) % 7)
+    return {
+        "fault": "hole",
+        "symbols": [symbol],
+        "start": f"{day}T15:00Z",
+        "end": f"{day}T15:25Z",
+    }
 
 
 def made_of(fetch: Timeframe, kind: Kind) -> tuple[Timeframe, ...]:

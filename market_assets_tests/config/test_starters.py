@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
@@ -35,6 +35,15 @@ def test_each_source_has_its_own_name_for_what_it_begins_with():
     assert names["kraken"] == {"BTCUSD": "XBTUSD", "ETHUSD": "ETHUSD"}
     assert names["oanda"]["EURUSD"] == "EUR_USD"
     assert names["databento"] == {"ES": "ES.v.0", "NQ": "NQ.v.0"}
+
+
+def test_the_practice_vendor_lacks_some_minutes_of_a_wednesday_that_is_over():
+    for today in (TODAY, date(2026, 12, 5), date(2026, 12, 6)):
+        (hole,) = part_of(STARTERS["practice"], Wishes(symbols=("ES",)), today).settings["faults"]
+        day = date.fromisoformat(hole["start"][:10])
+
+        assert (day.weekday(), hole["symbols"]) == (2, ["ES"])
+        assert timedelta(days=3) <= today - day < timedelta(days=10)
 
 
 def test_a_symbol_may_say_the_sources_name_for_it():

@@ -17,6 +17,7 @@ from market_assets.config.starters import (
     Wishes,
     made_of,
     split_timeframes,
+    symbols_of,
 )
 from market_assets.errors import SourceError, StarterError
 from market_assets.market.calendars.sessions import load_calendar
@@ -31,7 +32,7 @@ _ENDINGS = (".parquet", ".csv", ".txt", ".tsv", ".gz", ".bz2", ".xz", ".zip")
 _GOES_ON = timedelta(days=7)
 """Files that end longer ago are finished; the profile ends with them."""
 _MOST = 500
-"""The most symbols that are written; a folder of more is a universe to be written by a program."""
+"""The most symbols that are written: their files are all opened."""
 
 
 def files_part(wishes: Wishes, *, base: Path, today: date) -> Part:
@@ -63,11 +64,9 @@ def files_part(wishes: Wishes, *, base: Path, today: date) -> Part:
             "docs/sources.md#files has the keys to write by hand",
         )
     fetch, derive = _timeframes(guess, wishes, kind, file)
-    symbols = _symbols(file, guess, wishes, fetch)
-    settings = {
-        **guess.settings,
-        "path": str(folder.absolute() / Path(guess.settings["path"]).name),
-    }
+    path = str(folder.absolute() / Path(guess.settings["path"]).name)
+    settings = {**guess.settings, "path": path}
+    symbols = _symbols(file, settings, guess, wishes, fetch)
     first, after = _days(settings, symbols, fetch, kind)
     return Part(
         starter=STARTERS[FILES],
@@ -75,7 +74,7 @@ def files_part(wishes: Wishes, *, base: Path, today: date) -> Part:
         source=FILES,
         kind=kind,
         calendar=wishes.calendar,
-        settings={**settings, "path": _written_path(settings["path"], base)},
+        settings={**settings, "path": _written_path(path, base)},
         symbols=symbols,
         fetch=fetch,
         derive=derive,
@@ -122,18 +121,38 @@ def _timeframes(
     return fetch, derive
 
 
-def _symbols(file: Path, guess: Guess, wishes: Wishes, fetch: Timeframe) -> dict[str, str]:
+def _symbols(
+    file: Path, settings: dict[str, object], guess: Guess, wishes: Wishes, fetch: Timeframe
+) -> dict[str, str]:
     """The files' own name of each symbol: as the option says, in the file, or of the files."""
     if wishes.symbols:
-        pairs = (text.partition("=") for text in wishes.symbols)
-        return {name.strip(): (vendor or name).strip() for name, _, vendor in pairs}
-    names = guess.symbols or _named_symbols(file.parent, Path(guess.settings["path"]).name, fetch)
+        return symbols_of(wishes.symbols, str)
+    if guess.symbols:
+        names = _archive(settings, wishes.kind).symbols_in(file, fetch)
+    else:
+        names = _named_symbols(file.parent, Path(guess.settings["path"]).name, fetch)
     if not names:
         raise StarterError(
             "--symbols",
             f"the name {file.name} does not show whose candles it has; name the symbol",
         )
-    return {re.sub(r"[\s/\\,]+", "_", name): name for name in names[:_MOST]}
+    if len(names) > _MOST:
+        raise StarterError(
+            "--symbols",
+            f"{file.parent} has {len(names):,} symbols, and {_MOST} can be written at once; "
+            "name those to keep",
+        )
+    return {re.sub(r"[\s/\\,]+", "_", name): name for name in names}
+
+
+def _archive(settings: dict[str, object], kind: Kind | None) -> ArchiveSource:
+    """The source that the files will be, where its path is absolute."""
+    return ArchiveSource(
+        FILES,
+        ArchiveSettings.model_validate(settings),
+        base=Path(str(settings["path"])).parent,
+        kind=(kind or Kind.CRYPTO).value.lower(),
+    )
 
 
 def _named_symbols(folder: Path, pattern: str, fetch: Timeframe) -> list[str]:
@@ -153,12 +172,7 @@ def _days(
     settings: dict[str, object], symbols: dict[str, str], fetch: Timeframe, kind: Kind
 ) -> tuple[date, date]:
     """The day of the first bar of all files that can be read, and the day after the last one."""
-    archive = ArchiveSource(
-        FILES,
-        ArchiveSettings.model_validate(settings),
-        base=Path(str(settings["path"])).parent,
-        kind=kind.value.lower(),
-    )
+    archive = _archive(settings, kind)
     windows, faults = [], []
     for vendor in symbols.values():
         try:

@@ -354,7 +354,7 @@ def part_of(starter: Starter, wishes: Wishes, today: date) -> Part:
     kind = starter.kind or wishes.kind or Kind.CRYPTO
     fetch, derive = _timeframes(starter, kind, wishes.timeframes)
     usual = _PRACTICE_SYMBOLS[kind] if starter.name == PRACTICE else starter.symbols
-    symbols = _symbols(wishes.symbols or usual, starter.vendor_name)
+    symbols = symbols_of(wishes.symbols or usual, starter.vendor_name)
     settings: dict[str, object] = dict(starter.settings)
     if starter.name == PRACTICE:
         settings["faults"] = [_hole(next(iter(symbols.values())), today)]
@@ -442,8 +442,12 @@ def _timeframes(
     return fetch, derive
 
 
-def _symbols(written: Sequence[str], vendor_name: Callable[[str], str]) -> dict[str, str]:
+def symbols_of(written: Sequence[str], vendor_name: Callable[[str], str]) -> dict[str, str]:
     """The source's own name of each symbol.
+
+    Args:
+        written: Each as `NAME`, or `NAME=SOURCE'S NAME`.
+        vendor_name: Makes the source's own name out of a symbol.
 
     Raises:
         StarterError: One has no name, or is named twice.

@@ -121,3 +121,35 @@ def test_a_folder_that_cannot_be_used_is_refused_with_the_next_step(
 def test_what_is_no_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StarterError, match="is no folder"):
         files_part(Wishes(folder=tmp_path / "no", kind=Kind.CRYPTO), base=tmp_path, today=TODAY)
+
+
+def test_a_file_of_many_symbols_says_them_all(tmp_path: Path) -> None:
+    bars = candles(datetime(2026, 1, 5, 15), 30)  # noqa: DTZ001
+    names = [f"T{place}" for place in range(8)]
+    rows = pl.concat(
+        [
+            bars.select(
+                pl.lit(name).alias("ticker"),
+                "volume",
+                "open",
+                "close",
+                "high",
+                "low",
+                pl.col("ts").cast(pl.Datetime("ns")).to_physical().alias("window_start"),
+                pl.lit(1).alias("transactions"),
+            )
+            for name in names
+        ]
+    )
+    rows.write_csv(tmp_path / "2026-01-05.csv")
+
+    part = files_part(Wishes(folder=tmp_path, kind=Kind.EQUITY), base=tmp_path, today=TODAY)
+
+    assert list(part.symbols) == names
+    assert part.settings["path"] == "{date}.csv"
+
+
+def test_a_symbol_that_is_named_twice_is_refused(folder: Path) -> None:
+    wishes = Wishes(folder=folder, kind=Kind.CRYPTO, symbols=("BTC=BTCUSDT", "BTC=ETHUSDT"))
+    with pytest.raises(StarterError, match="BTC is named twice"):
+        files_part(wishes, base=folder, today=TODAY)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from market_assets.config.kinds import Kind
-from market_assets.config.starters import FILES, STARTERS
+from market_assets.config.starter_table import FILES, STARTERS
 from market_assets.words import hint
 
 if TYPE_CHECKING:

@@ -10,15 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from market_assets.config.kinds import Kind
-from market_assets.config.starters import (
-    FILES,
-    STARTERS,
-    Part,
-    Wishes,
-    made_of,
-    split_timeframes,
-    symbols_of,
-)
+from market_assets.config.starter_table import FILES, STARTERS
+from market_assets.config.starters import Part, Wishes, made_of, split_timeframes, symbols_of
 from market_assets.errors import SourceError, StarterError
 from market_assets.market.calendars.sessions import load_calendar
 from market_assets.sources.files.archive import ArchiveSettings, ArchiveSource

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from market_assets.config.starter_files import files_part
-from market_assets.config.starters import FILES, apart, check_wishes, part_of, starters_of
+from market_assets.config.starter_table import FILES
+from market_assets.config.starters import apart, check_wishes, part_of, starters_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

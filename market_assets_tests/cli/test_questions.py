@@ -6,7 +6,7 @@ from pathlib import Path
 
 from market_assets.cli.questions import Replies, replies_to
 from market_assets.config.kinds import Kind
-from market_assets.config.starters import STARTERS
+from market_assets.config.starter_table import STARTERS
 
 
 def dialogue(*answers: str) -> tuple[Replies, list[str]]:

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from market_assets.config.kinds import Kind
+from market_assets.config.starter_table import FILES, PRACTICE, STARTERS
 from market_assets.config.starter_text import (
     checked_text,
     read_back,
     universe_text,
     write_universe,
 )
-from market_assets.config.starters import FILES, PRACTICE, STARTERS, Wishes, apart, part_of
+from market_assets.config.starters import Wishes, apart, part_of
 from market_assets.errors import MarketAssetsError, StarterError, UniverseError
 from market_assets.market.timeframes import Timeframe
 from market_assets_tests.test_docs import DOCS, anchors

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from market_assets.config.kinds import Kind
+from market_assets.config.starter_table import STARTERS
 from market_assets.config.starters import (
-    STARTERS,
     Wishes,
     apart,
     check_wishes,

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from market_assets.config.starter_table import STARTERS
 from market_assets.config.starter_text import read_back, universe_text
-from market_assets.config.starters import STARTERS, Wishes, part_of
+from market_assets.config.starters import Wishes, part_of
 from market_assets.practice.book import Market
 from market_assets.practice.vendor import PracticeVendor
 from market_assets.reports.tries import Try, try_sources

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-from market_assets.config.starters import STARTERS
+from market_assets.config.starter_table import STARTERS
 
 if TYPE_CHECKING:
     from pathlib import Path

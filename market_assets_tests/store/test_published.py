@@ -191,11 +191,18 @@ def test_killed_while_it_copies_leaves_the_copy_before_and_the_next_one_is_whole
 def test_a_copy_that_is_made_of_an_older_one_is_the_file_byte_for_byte(store, seed):
     generator = random.Random(seed)  # noqa: S311 - it repeats
     changes = [
-        "UPDATE numbers SET n = n + 1 WHERE n % {0} = 0",
-        "DELETE FROM numbers WHERE n % {0} = 1",
-        "INSERT INTO numbers SELECT range, random() FROM range({0} * 500)",
-        "CREATE OR REPLACE TABLE more AS SELECT range AS n FROM range({0} * 900)",
+        "UPDATE odd.rows SET n = n + 1 WHERE n % {0} = 0",
+        "DELETE FROM odd.rows WHERE n % {0} = 1",
+        "INSERT INTO odd.rows SELECT range, random() FROM range({0} * 500)",
+        "CREATE OR REPLACE TABLE odd.more AS SELECT range AS n FROM range({0} * 900)",
     ]
+    with store.writing("making rows") as transaction:
+        transaction.connection.execute(
+            """
+            CREATE SCHEMA odd;
+            CREATE TABLE odd.rows AS SELECT range AS n, random() AS noise FROM range(200_000)
+            """
+        )
     for _ in range(15):
         change = generator.choice(changes).format(generator.randint(2, 99))
         with store.writing("changing") as transaction:

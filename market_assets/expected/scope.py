@@ -149,6 +149,22 @@ class Scope:
         """
         return self.calendar.bars(self.timeframe, window)
 
+    def size(self, window: Window) -> int:
+        """How many bars of all series a window has at most, by the hours of the market.
+
+        The bars themselves are not made for it.
+
+        Raises:
+            CalendarError: The window reaches beyond what the calendar knows.
+        """
+        start, end = window.micros
+        spans = self.calendar.spans(window)
+        opens = spans["open"].to_physical().to_numpy().clip(min=start)
+        closes = spans["close"].to_physical().to_numpy().clip(max=end)
+        # A stretch that ends within a bar has that bar.
+        bars = -((opens - closes) // self.timeframe.micros)
+        return len(self.series) * int(bars.sum())
+
     def closed(self, window: Window) -> pl.DataFrame:
         """Those bars of `grid` that have closed."""
         return self.grid(window).filter(pl.col("closes_at") <= literal(self.now))

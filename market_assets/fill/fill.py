@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from contextlib import closing
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -204,12 +204,14 @@ class Fill(Work):
                 self._store, self._sources, fetcher, scope=asked, refetch=options.refetch
             )
         asked = asked.without(self._dead)
+        # Asked for at each answer that comes.
+        size = lru_cache(maxsize=None)(self._scope.size)
         flow = Flow(
             map(Chunk, self._chunks()),
             plan=partial(self._plan, fetcher=fetcher, judge=judge, asked=asked, job=job),
             commit=partial(self._commit, fetcher=fetcher, judge=judge, job=job),
             pace=Pace(
-                self._bars_in,
+                lambda partition: size(partition.window),
                 _COMMIT_BARS,
                 history=_HISTORY_EVERY,
                 present=_PRESENT_EVERY,
@@ -275,10 +277,6 @@ class Fill(Work):
             self._fills_left -= len(pages)
         chunk.plan(pages)
         fetcher.submit(pages, tell)
-
-    def _bars_in(self, partition: Partition) -> int:
-        length = partition.window.end - partition.window.start
-        return len(self._scope.series) * int(length / self._scope.timeframe.duration)
 
     def _commit(
         self, batch: Batch, *, fetcher: Fetcher, judge: Judge, job: Job

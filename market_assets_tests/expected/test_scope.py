@@ -49,6 +49,23 @@ class TestBars:
     def test_the_grid_has_bars_still_to_come_and_only_closed_ones_are_closed(self, hours):
         assert [len(hours.grid(WINDOW)), len(hours.closed(WINDOW))] == [4, 2]
 
+    def test_a_size_is_the_number_of_bars_by_the_hours_of_the_market(self, hours, profile):
+        assert hours.size(WINDOW) == 2 * len(hours.grid(WINDOW)) == 8
+        shares = profile("""
+            kind: EQUITY
+            start: 2024-11-01
+            timeframes: {fetch: [1m, 1h, 1d]}
+            symbols: {SPY: {}}
+        """)
+        # The day before Thanksgiving, Thanksgiving, and the half day after it.
+        days = Window(at("2024-11-27T00:00"), at("2024-11-30T00:00"))
+        for timeframe in (Timeframe.M1, Timeframe.H1, Timeframe.D1):
+            scope = scope_of(shares, timeframe, NOW)
+            assert scope.size(days) == len(scope.grid(days)) > 0
+        midday = Window(at("2024-11-27T15:10"), at("2024-11-27T18:20"))
+        minutes = scope_of(shares, Timeframe.M1, NOW)
+        assert minutes.size(midday) == len(minutes.grid(midday)) == 190
+
     def test_a_derived_bar_belongs_to_a_series_that_it_shares_an_instant_with(self, hours):
         # It is 08:00 to 12:00, and the series begins at 11:00.
         late = scope_of(hours.profile, Timeframe.H4, NOW, ["AAA"]).since(

@@ -276,6 +276,17 @@ class TestOneOutcomeAPartition:
         assert len(batches) == 7
         assert ground.complete()
 
+    def test_a_commit_is_measured_by_the_hours_of_the_market(self, ground, monkeypatch):
+        # Five days of 390 minutes; the days themselves have 1,440.
+        monkeypatch.setattr("market_assets.fill.fill._COMMIT_BARS", 5 * 390)
+        ground.keep(
+            "kind: EQUITY\ntimeframes: {fetch: [1m]}\nsymbols: {SPY: {}}\n"
+            "start: 2025-02-24\nend: 2025-03-01"
+        )
+        (batch,) = ground.begin().batches()
+        assert len(batch) == 5
+        assert ground.complete()
+
 
 class TestTwoFillsAtOnce:
     def test_overlapping_windows_in_two_threads_both_finish_and_no_row_is_double(self, ground):

@@ -94,7 +94,7 @@ class Desk:
         self._shared = shared
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="serve")
         self._quick_threads = ThreadPoolExecutor(_QUICK_THREADS, thread_name_prefix="serve-quick")
-        self._making: dict[str, asyncio.Future[None]] = {}
+        self._making: dict[str, asyncio.Future[Entry | None]] = {}
         self._flows = Flows(self._threads, settings.max_time)
 
     def close(self) -> None:
@@ -137,35 +137,54 @@ class Desk:
         purpose: str,
         make: Callable[[Snapshot], Made],
         *,
-        until: datetime | None = None,
+        until: datetime | timedelta | None = None,
         is_quick: bool = False,
     ) -> Response:
         """Answer a request out of the store: kept answers first, short ones whole, others streamed.
 
-        Of requests that ask the same at the same time one makes the answer.
+        Of requests that ask the same at the same time one makes the answer. What cannot be given
+        to the others, since it streams or could not be made, they make side by side.
 
         Args:
             request: Who asks.
             purpose: What for, in words.
             make: Makes the answer of the store; called in a thread.
-            until: The answer may change at this instant without a commit; None where it does not.
+            until: The answer may change at this instant, or so long after it is made, without a
+                commit; None where it does not.
             is_quick: See `work`.
         """
         key = request_key(request.scope)
         validators = request.headers.get("if-none-match", "")
-        while (making := self._making.get(key)) is not None:
+        if (making := self._making.get(key)) is not None:
             await asyncio.wait([making])
-            # It may be older than the last commit before this request: then it is made again.
+            # It may be older than the last commit before this request: its stamp tells.
             if (entry := self.cache.get(key)) is not None:
                 return reply(entry, validators)
+            if (making := self._making.get(key)) is not None:
+                await asyncio.wait([making])
+                # It was begun after this request: this one could make none that is newer.
+                if (entry := making.result()) is not None:
+                    return reply(entry, validators)
+
+        task = partial(self._made, key, purpose, make, until)
+        answer = await self._promised(key, task, is_quick=is_quick)
+        return reply(answer, validators) if isinstance(answer, Entry) else answer
+
+    async def _promised(
+        self, key: str, task: Callable[[], Entry | Response], *, is_quick: bool
+    ) -> Entry | Response:
+        """Make an answer, and give it to requests for the same that come meanwhile."""
+        if key in self._making:
+            return await self.work(task, is_quick=is_quick)
+        entry = None
         promise = self._making[key] = asyncio.get_running_loop().create_future()
         try:
-            task = partial(self._made, key, purpose, make, until)
             answer = await self.work(task, is_quick=is_quick)
+            entry = answer if isinstance(answer, Entry) else None
         finally:
             del self._making[key]
-            promise.set_result(None)
-        return reply(answer, validators) if isinstance(answer, Entry) else answer
+            promise.set_result(entry)
+        return answer
 
     async def short(
         self,
@@ -187,7 +206,7 @@ class Desk:
             request,
             purpose,
             lambda view: Made(iter([written(make(view))])),
-            until=self.clock() + lasts,
+            until=lasts,
         )
 
     def _made(
@@ -195,7 +214,7 @@ class Desk:
         key: str,
         purpose: str,
         make: Callable[[Snapshot], Made],
-        until: datetime | None,
+        until: datetime | timedelta | None,
     ) -> Entry | Response:
         """An answer that is kept, or one that is too long for that and streams."""
         with ExitStack() as stack:
@@ -203,6 +222,8 @@ class Desk:
             if (entry := self._of_others(key, edition)) is not None:
                 self.cache.put(key, entry)
                 return entry
+            if isinstance(until, timedelta):
+                until = self.clock() + until
             made = make(view)
             # What a generator holds is let go of before the copy is.
             stack.callback(getattr(made.pieces, "close", lambda: None))

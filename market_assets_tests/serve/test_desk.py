@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from datetime import timedelta
+from itertools import count
 
 import pytest
 from fastapi import Request
 
 from market_assets.errors import ReadError
 from market_assets.serve.desk import AS_OF, Desk, Made, matches, written
+from market_assets.serve.flow import Flow
 from market_assets_tests.support.serve_ground import HOLE
 
 CANDLES = "/v1/candles?profile=crypto&timeframe=1h&symbols=BTC"
@@ -126,3 +129,56 @@ def test_an_answer_that_fails_is_asked_for_by_the_next_one_itself(ground):
     assert [isinstance(answer, ReadError) for answer in answers] == [True, False, False]
     assert len(makings) == 2
     desk.close()
+
+
+def asking(desk: Desk, make, number: int) -> list[object]:
+    """What requests for the same at the same time are answered."""
+    scope = {"type": "http", "path": "/", "query_string": b"", "headers": []}
+
+    async def ask() -> list[object]:
+        requests = [desk.answer(Request(scope), "asking", make) for _ in range(number)]
+        return await asyncio.gather(*requests, return_exceptions=True)
+
+    answers = asyncio.run(ask())
+    desk.close()
+    return answers
+
+
+def test_equal_requests_for_what_streams_do_not_queue_behind_each_other(ground):
+    desk = Desk(ground.universe(), ground.home, clock=ground.clock)
+    # The others pass only where they are made side by side.
+    side_by_side = threading.Barrier(3)
+    makings: list[None] = []
+
+    def make(_view) -> Made:
+        makings.append(None)
+        if len(makings) > 2:
+            side_by_side.wait(20)
+        return Made(iter([bytes(1_000_001)]))
+
+    answers = asking(desk, make, 5)
+    assert [type(answer) for answer in answers] == [Flow] * 5
+    assert len(makings) == 5
+
+
+def test_an_answer_that_is_over_before_it_is_made_is_made_twice_at_most(ground):
+    minutes = count()
+    desk = Desk(
+        ground.universe(),
+        ground.home,
+        clock=lambda: HOLE + timedelta(days=300, minutes=next(minutes)),
+    )
+    makings: list[None] = []
+
+    async def ask() -> list[object]:
+        scope = {"type": "http", "path": "/", "query_string": b"", "headers": []}
+        requests = [
+            desk.short(Request(scope), "asking", lambda _view: makings.append(None))
+            for _ in range(10)
+        ]
+        return await asyncio.gather(*requests)
+
+    answers = asyncio.run(ask())
+    desk.close()
+    assert [answer.body for answer in answers] == [b"null"] * 10
+    assert len(makings) == 2

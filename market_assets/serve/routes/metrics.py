@@ -54,7 +54,7 @@ async def metrics(request: Request, desk: AtDesk) -> Response:
         registry.register(_Collector(figures))
         return Made(iter([encoder(registry)]), content_type)
 
-    return await desk.answer(request, "reading the metrics", make, until=desk.clock() + _LASTS)
+    return await desk.answer(request, "reading the metrics", make, until=_LASTS)
 
 
 class _Collector:

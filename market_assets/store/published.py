@@ -33,10 +33,6 @@ KEPT = timedelta(days=7)
 _HEADERS, _BLOCK = 3 << 12, 1 << 18
 """Where DuckDB's blocks begin and how long they are; one block is compared or written at once."""
 
-_BEGINNING = 1 << 12
-"""The part of a block that holds its checksum (its first eight bytes): DuckDB writes it with the
-block, so that of two whole files of one store the blocks that begin alike are alike."""
-
 _POLL = 0.01
 _SPARE_ROOM = 200_000_000
 """Bytes that stay free on the disk when the store is copied."""
@@ -133,9 +129,9 @@ class Published:
             The stamp of what was copied.
         """
         stamp = self.stamp()
-        is_whole = self._take_spare()
+        self._take_spare()
         if not _clone(self.store, self._draft):
-            _patch(self.store, self._draft, is_whole=is_whole)
+            _patch(self.store, self._draft)
         return stamp
 
     def publish(self, stamp: str, as_of: datetime) -> Copy:
@@ -177,23 +173,17 @@ class Published:
     def _copies(self) -> list[Path]:
         return sorted(self.folder.glob(f"{self.store.stem}-*-*{self.store.suffix}"))
 
-    def _take_spare(self) -> bool:
-        """Make the draft of the copy before the newest, unless some program reads it.
-
-        Returns:
-            Whether it is a copy that was published, and not what a killed process has left.
-        """
+    def _take_spare(self) -> None:
+        """Make the draft of the copy before the newest, unless some program reads it."""
         newest = self.newest()
         spares = [path for path in self._copies() if newest is None or path != newest.path]
-        is_whole = not self._draft.exists()
-        if is_whole and spares:
+        if not self._draft.exists() and spares:
             # A reader that has its name and has not opened it finds none, and looks for the newest.
             spares[-1].replace(self._draft)
         if self._draft.exists() and _is_open(self._draft):
             self._draft.unlink()
         self._draft.touch(mode=0o600)
         self._draft.chmod(0o600)
-        return is_whole
 
     def _sweep(self, kept: set[Path]) -> None:
         for path in self._copies():
@@ -241,35 +231,21 @@ def _clone(source: Path, target: Path) -> bool:
     return True
 
 
-def _patch(source: Path, target: Path, *, is_whole: bool = False) -> int:
-    """Make a file like another by writing only the blocks that differ.
-
-    Args:
-        source: The store's file.
-        target: An older copy of it, or what is left of one.
-        is_whole: Every block of the target was written to its end, so that its beginning tells.
-
-    Returns:
-        How many blocks were written.
-    """
+def _patch(source: Path, target: Path) -> int:
+    """Make a file like another by writing only the blocks that differ; returns their number."""
     written = 0
-    block = bytearray(_BLOCK)
-    span = _BEGINNING if is_whole else _BLOCK
-    source_part, target_part = bytearray(span), bytearray(span)
-    view = memoryview(block)
+    source_block, target_block = bytearray(_BLOCK), bytearray(_BLOCK)
+    view = memoryview(source_block)
     with source.open("rb", buffering=0) as before, target.open("r+b", buffering=0) as after:
         size = os.fstat(before.fileno()).st_size
-        reaches = os.fstat(after.fileno()).st_size
         for start in (0, *range(_HEADERS, size, _BLOCK)):
-            os.preadv(before.fileno(), [source_part], start)
-            os.preadv(after.fileno(), [target_part], start)
-            end = min(start + _BLOCK if start else _HEADERS, size)
-            # The headers before the first block are short, and have no checksum at one place.
-            if start and end <= reaches and source_part == target_part:
-                continue
-            length = os.preadv(before.fileno(), [view[: end - start]], start)
-            os.pwrite(after.fileno(), view[:length], start)
-            written += 1
+            length = os.preadv(before.fileno(), [source_block], start)
+            if (
+                os.preadv(after.fileno(), [target_block], start) != length
+                or source_block != target_block
+            ):
+                os.pwrite(after.fileno(), view[:length], start)
+                written += 1
         os.ftruncate(after.fileno(), size)
     return written
 

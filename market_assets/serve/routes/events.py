@@ -20,6 +20,8 @@ from market_assets.serve.parameters import Parameters
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from starlette.types import Receive, Scope, Send
+
     from market_assets.serve.desk import Desk
 
 router = APIRouter(tags=["events"], responses=problems(*EVERYWHERE))
@@ -64,42 +66,82 @@ async def events(
     if len(listeners) >= _MOST:
         raise ServeError(f"{_MOST} listeners are served at a time", key="seconds", busy=True)
     stream = _told(desk, listeners, min(parameters.seconds, longest))
-    return StreamingResponse(
-        stream,
-        media_type="text/event-stream",
-        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
-    )
+    return _Events(stream, listeners)
 
 
-def _listeners(request: Request) -> set[object]:
+class _Listeners:
+    """Who listens to an application now, and what all of them are told: one look for them all."""
+
+    def __init__(self) -> None:
+        self._present: set[object] = set()
+        self._look: asyncio.Task[dict[str, Any]] | None = None
+        self._look_key: tuple[str, float] = ("", 0.0)
+
+    def __len__(self) -> int:
+        return len(self._present)
+
+    def enter(self, listener: object) -> None:
+        """Count one more."""
+        self._present.add(listener)
+
+    def leave(self, listener: object) -> None:
+        """Count one less."""
+        self._present.discard(listener)
+
+    async def look(self, desk: Desk, stamp: str) -> dict[str, Any]:
+        """What is told of a state of the store, looked at by whoever asks first."""
+        before, begun = self._look_key
+        now = time.monotonic()
+        if self._look is None or stamp != before or now - begun > _LOOK:
+            self._look, self._look_key = asyncio.create_task(_looked(desk)), (stamp, now)
+        # Who hangs up takes it from nobody else.
+        return await asyncio.shield(self._look)
+
+
+def _listeners(request: Request) -> _Listeners:
     """Who listens to this application now."""
     state = request.app.state
     if not hasattr(state, "listeners"):
-        state.listeners = set()
-    listeners: set[object] = state.listeners
+        state.listeners = _Listeners()
+    listeners: _Listeners = state.listeners
     return listeners
 
 
-async def _told(desk: Desk, listeners: set[object], seconds: float) -> AsyncIterator[bytes]:
+class _Events(StreamingResponse):
+    """The answer to a listener, who counts from the request on."""
+
+    def __init__(self, stream: AsyncIterator[bytes], listeners: _Listeners) -> None:
+        super().__init__(
+            stream,
+            media_type="text/event-stream",
+            headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+        )
+        self._listeners = listeners
+        listeners.enter(self)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the events until the end, or until the listener hangs up."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._listeners.leave(self)
+
+
+async def _told(desk: Desk, listeners: _Listeners, seconds: float) -> AsyncIterator[bytes]:
     """The events of one listener."""
-    ticket = object()
-    listeners.add(ticket)
-    try:
-        end = time.monotonic() + seconds
-        seen: str | None = ""
-        sent_at = 0.0
-        while (now := time.monotonic()) < end:
-            stamp = desk.store.stamp()
-            # While a commit is under way the file alone does not tell.
-            if stamp is not None and stamp != seen:
-                seen, sent_at = stamp, now
-                yield _event("commit", await _looked(desk))
-            elif now - sent_at >= _BEAT:
-                sent_at = now
-                yield b": alive\n\n"
-            await asyncio.sleep(min(_LOOK, max(0.0, end - now)))
-    finally:
-        listeners.discard(ticket)
+    end = time.monotonic() + seconds
+    seen: str | None = ""
+    sent_at = 0.0
+    while (now := time.monotonic()) < end:
+        stamp = desk.store.stamp()
+        # While a commit is under way the file alone does not tell.
+        if stamp is not None and stamp != seen:
+            seen, sent_at = stamp, now
+            yield _event("commit", await listeners.look(desk, stamp))
+        elif now - sent_at >= _BEAT:
+            sent_at = now
+            yield b": alive\n\n"
+        await asyncio.sleep(min(_LOOK, max(0.0, end - now)))
 
 
 async def _looked(desk: Desk) -> dict[str, Any]:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 import httpx
+import pytest
+from fastapi import FastAPI, Request
 
+from market_assets.errors import ServeError
+from market_assets.serve.desk import Desk
+from market_assets.serve.routes.events import Wanted, events
 from market_assets_tests.support.serve_ground import TOKEN
 
 
@@ -63,3 +69,31 @@ def test_listeners_are_bounded_and_leave_when_they_hang_up(ground) -> None:
 def test_events_want_the_token(ground) -> None:
     with ground.served('token: "${T}"', environ={"T": TOKEN}) as client:
         assert client.get("/v1/events").status_code == 401
+
+
+class CountingDesk(Desk):
+    """A desk that counts what is asked of the store."""
+
+    count = 0
+
+    async def work(self, task, *, is_quick=False):
+        self.count += 1
+        return await super().work(task, is_quick=is_quick)
+
+
+def test_a_crowd_that_comes_at_once_is_bounded_and_looks_once(ground) -> None:
+    desk = CountingDesk(ground.universe(), ground.home, clock=ground.clock)
+    request = Request({"type": "http", "app": FastAPI(), "headers": []})
+    wanted = Wanted(seconds=30)
+
+    async def come() -> list[bytes]:
+        answers = [await events(request, desk, wanted) for _ in range(32)]
+        with pytest.raises(ServeError, match="32 listeners"):
+            await events(request, desk, wanted)
+        return await asyncio.gather(*(anext(answer.body_iterator) for answer in answers))
+
+    first = asyncio.run(come())
+    desk.close()
+    assert len(first) == 32
+    assert all(event.startswith(b"event: commit") for event in first)
+    assert desk.count == 1

@@ -130,8 +130,12 @@ class _Events(StreamingResponse):
 async def _told(desk: Desk, listeners: _Listeners, seconds: float) -> AsyncIterator[bytes]:
     """The events of one listener."""
     end = time.monotonic() + seconds
-    seen: str | None = ""
+    seen = ""
     sent_at = 0.0
+    # Of a home without a store, too, something is told at once.
+    if desk.store.stamp() is None:
+        sent_at = time.monotonic()
+        yield _event("commit", await listeners.look(desk, seen))
     while (now := time.monotonic()) < end:
         stamp = desk.store.stamp()
         # While a commit is under way the file alone does not tell.

@@ -12,7 +12,7 @@ from fastapi import FastAPI, Request
 from market_assets.errors import ServeError
 from market_assets.serve.desk import Desk
 from market_assets.serve.routes.events import Wanted, events
-from market_assets_tests.support.serve_ground import TOKEN
+from market_assets_tests.support.serve_ground import TOKEN, ServeGround
 
 
 def heard(lines) -> tuple[str, dict]:
@@ -97,3 +97,13 @@ def test_a_crowd_that_comes_at_once_is_bounded_and_looks_once(ground) -> None:
     assert len(first) == 32
     assert all(event.startswith(b"event: commit") for event in first)
     assert desk.count == 1
+
+
+def test_a_home_without_a_store_is_told_of_at_once(tmp_path, clock) -> None:
+    ground = ServeGround(tmp_path, clock)
+    with ground.served() as client:
+        answer = client.get("/v1/events", params={"seconds": 1})
+
+    kind, data = heard(iter(answer.text.splitlines()))
+    assert kind == "commit"
+    assert "nothing was stored" in data["problem"]

@@ -10,6 +10,7 @@ import copy
 import gc
 import logging
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
@@ -97,6 +98,8 @@ class CommandTable(Mapping[str, TyperCommand]):
         # No function can have the name of a built-in one that its module uses.
         alone.command(name)(getattr(module, "list_assets" if name == "list" else function))
         command = cast("TyperCommand", typer.main.get_command(alone))
+        # The lines of a docstring are not those of a terminal.
+        command.help = re.sub(r"(?<!\n)\n(?!\n)", " ", command.help or "")
 
         for parameter in self._shared:
             option = copy.copy(parameter)

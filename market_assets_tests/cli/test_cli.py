@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from market_assets.cli import COMMANDS, CommandTable
+
 if TYPE_CHECKING:
     from market_assets_tests.support.shell import Done, Shell
 
@@ -137,6 +139,14 @@ def test_every_command_is_listed_with_what_it_does(shell: Shell) -> None:
     assert done.code == 0
     for command in ("up", "backfill", "status", "gaps", "jobs", "practice-vendor"):
         assert f"{command} " in done.out
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_paragraph_of_the_help_is_one_line_that_the_terminal_breaks(name: str) -> None:
+    command = CommandTable(shared=())[name]
+    assert command.help
+    for paragraph in command.help.split("\n\n"):
+        assert "\n" not in paragraph.strip()
 
 
 def test_the_version_and_the_help_have_their_options(filled: tuple[Shell, dict]) -> None:

@@ -168,9 +168,10 @@ def _kind(text: str | None) -> Kind | None:
 
 def _next_commands(path: Path) -> list[str]:
     """What to run now, oldest first."""
-    variables = {UNIVERSE_VARIABLE: str(path)}
-    if not os.environ.get(HOME_VARIABLE):
-        variables[HOME_VARIABLE] = str(path.parent / "data")
+    # A home that an option has named, too: the next command would not know it.
+    chosen = os.environ.get(HOME_VARIABLE)
+    folder = Path(chosen).expanduser().absolute() if chosen else path.parent / "data"
+    variables = {UNIVERSE_VARIABLE: str(path), HOME_VARIABLE: str(folder)}
     exports = [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]
     return [*exports, "market-assets backfill", "market-assets up"]
 

@@ -63,7 +63,8 @@ def serve(
     else:
         who = "whoever has the token" if settings.token else "this machine alone"
         OUT.print(
-            f"[bold]market_assets[/] {escape(listener.url)}/v1/openapi.json  "
+            f"[bold]market_assets[/] {escape(listener.url)}  "
+            f"for programs {escape(listener.url)}/v1/openapi.json  "
             f"home {escape(str(home()))}  for {who}  Ctrl-C ends it.",
             highlight=False,
             soft_wrap=True,

@@ -46,6 +46,18 @@ def test_a_universe_is_written_tried_and_can_be_used(shell: Shell, tmp_path: Pat
     assert "kind: FOREX" in path.read_text()
 
 
+def test_the_next_commands_keep_to_the_home_that_was_named(shell: Shell, tmp_path: Path) -> None:
+    path, home = fresh(shell, tmp_path), tmp_path / "a home of its own"
+    done = shell.run("init", "practice", "--offline", "--home", str(home), "--json")
+
+    assert done.json["next"] == [
+        f"export MARKET_ASSETS_UNIVERSE={path}",
+        f"export MARKET_ASSETS_HOME='{home}'",
+        "market-assets backfill",
+        "market-assets up",
+    ]
+
+
 def test_a_try_that_fails_writes_the_universe_all_the_same(shell: Shell, tmp_path: Path) -> None:
     path = fresh(shell, tmp_path)
     done = shell.run("init", "oanda", "polygon", "--json")

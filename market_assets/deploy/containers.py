@@ -10,6 +10,7 @@ import yaml
 from market_assets.config.places import UNIVERSE_VARIABLE
 from market_assets.deploy.environment import example
 from market_assets.deploy.monitoring import dashboard, rules, scrape
+from market_assets.deploy.site import Variable
 from market_assets.home import HOME_VARIABLE
 
 if TYPE_CHECKING:
@@ -21,6 +22,10 @@ HOME_INSIDE, UNIVERSE_INSIDE = "/data", "/etc/market-assets/universe.yaml"
 """Where the home folder and the universe file are in a container."""
 
 USER_INSIDE = 10001
+COMMAND = "market-assets"
+"""First of the words of every container: the image has no entry point of its own, as Dagster's
+chart gives it `dagster code-server start` whole."""
+
 _PAGES_PORT = 3000
 
 _DOCKERFILE = f"""\
@@ -30,7 +35,8 @@ FROM python:3.11-slim AS build
 ARG REQUIREMENT="market-assets[serve,redis,postgres]"
 RUN python -m venv /opt/market-assets
 COPY wheels/ /wheels/
-RUN /opt/market-assets/bin/pip install --no-cache-dir --find-links /wheels "${{REQUIREMENT}}"
+RUN /opt/market-assets/bin/pip install --no-cache-dir --find-links /wheels \\
+    "${{REQUIREMENT}}"PACKAGES
 
 FROM python:3.11-slim
 RUN useradd --uid {USER_INSIDE} --user-group --create-home market-assets \\
@@ -46,8 +52,7 @@ EXPOSE {_PAGES_PORT} 3001
 HEALTHCHECK --interval=30s --timeout=5s --start-period=60s --retries=3 \\
     CMD ["python", "-c", "import urllib.request as web; \\
 web.urlopen('http://127.0.0.1:{_PAGES_PORT}/server_info', timeout=4)"]
-ENTRYPOINT ["market-assets"]
-CMD ["up", "--host", "0.0.0.0", "--port", "{_PAGES_PORT}"]
+CMD ["market-assets", "up", "--host", "0.0.0.0", "--port", "{_PAGES_PORT}"]
 """
 
 _IGNORED = """\
@@ -55,6 +60,9 @@ _IGNORED = """\
 !wheels/
 """
 
+_POSTGRES_PASSWORD = Variable(
+    "POSTGRES_PASSWORD", "", "The password of `--profile postgres`, which does not start without."
+)
 _IMAGES = {
     "redis": "redis:7-alpine",
     "postgres": "postgres:16-alpine",
@@ -63,9 +71,14 @@ _IMAGES = {
 }
 
 
-def image() -> Mapping[str, str]:
-    """What an image is built from."""
-    return {"Dockerfile": _DOCKERFILE, ".dockerignore": _IGNORED, "wheels/.gitkeep": ""}
+def image(*packages: str) -> Mapping[str, str]:
+    """What an image is built from.
+
+    Args:
+        packages: Those that are installed beside the product.
+    """
+    dockerfile = _DOCKERFILE.replace("PACKAGES", "".join(f" {package}" for package in packages))
+    return {"Dockerfile": dockerfile, ".dockerignore": _IGNORED, "wheels/.gitkeep": ""}
 
 
 def stack(site: Site) -> Mapping[str, str]:
@@ -76,12 +89,12 @@ def stack(site: Site) -> Mapping[str, str]:
     """
     return {
         **image(),
-        "compose.yaml": _yaml(_compose(site)),
-        ".env.example": example(site),
+        "compose.yaml": yaml_of(_compose(site)),
+        ".env.example": example(site, _POSTGRES_PASSWORD),
         **{f"prometheus/{name}": text for name, text in watch(site, "serve").items()},
         "grafana/dashboards/market-assets.json": json.dumps(dashboard(), indent=2) + "\n",
-        "grafana/provisioning/dashboards/market-assets.yml": _yaml(_DASHBOARDS),
-        "grafana/provisioning/datasources/prometheus.yml": _yaml(_DATA_SOURCES),
+        "grafana/provisioning/dashboards/market-assets.yml": yaml_of(_DASHBOARDS),
+        "grafana/provisioning/datasources/prometheus.yml": yaml_of(_DATA_SOURCES),
     }
 
 
@@ -101,8 +114,8 @@ def watch(site: Site, host: str) -> Mapping[str, str]:
         host: Its name there.
     """
     return {
-        "prometheus.yml": _yaml(scrape(f"{host}:{site.serve_port}", has_token=site.has_token)),
-        "market_assets.rules.yml": _yaml(rules()),
+        "prometheus.yml": yaml_of(scrape(f"{host}:{site.serve_port}", has_token=site.has_token)),
+        "market_assets.rules.yml": yaml_of(rules()),
     }
 
 
@@ -120,12 +133,14 @@ def _compose(site: Site) -> dict[str, Any]:
         "cap_drop": ["ALL"],
         "security_opt": ["no-new-privileges:true"],
         "stop_grace_period": "60s",
+        # Runs whose code server has died are children of the first process, which must bury them.
+        "init": True,
     }
     services: dict[str, Any] = {
         "up": {
             **shared,
             "hostname": "market-assets-up",
-            "command": ["up", "--host", "0.0.0.0", "--port", str(_PAGES_PORT)],  # noqa: S104
+            "command": [COMMAND, "up", "--host", "0.0.0.0", "--port", str(_PAGES_PORT)],  # noqa: S104
             "ports": [f"127.0.0.1:{site.pages_port}:{_PAGES_PORT}"],
         },
     }
@@ -134,7 +149,7 @@ def _compose(site: Site) -> dict[str, Any]:
         services["serve"] = {
             **shared,
             "hostname": "market-assets-serve",
-            "command": ["serve", "--host", "0.0.0.0"],  # noqa: S104
+            "command": [COMMAND, "serve", "--host", "0.0.0.0"],  # noqa: S104
             "ports": [f"127.0.0.1:{site.serve_port}:{site.serve_port}"],
             "healthcheck": _asks(f"http://127.0.0.1:{site.serve_port}/health"),
             "depends_on": {"up": {"condition": "service_healthy"}},
@@ -143,7 +158,7 @@ def _compose(site: Site) -> dict[str, Any]:
         services[f"stream-{profile}"] = {
             **shared,
             "hostname": f"market-assets-stream-{profile}",
-            "command": ["stream", profile],
+            "command": [COMMAND, "stream", profile],
             "healthcheck": {"disable": True},
             "profiles": ["stream"],
         }
@@ -174,7 +189,8 @@ def _beside() -> dict[str, Any]:
             "environment": {
                 "POSTGRES_USER": "market_assets",
                 "POSTGRES_DB": "market_assets",
-                "POSTGRES_PASSWORD": "${POSTGRES_PASSWORD:?set it in .env}",
+                # Taken from .env. Compose would want a `${...:?}` without this profile, too.
+                _POSTGRES_PASSWORD.name: None,
             },
             "volumes": ["postgres:/var/lib/postgresql/data"],
         },
@@ -203,8 +219,15 @@ def _plain(text: str) -> str:
     return text.replace("$", "$$")
 
 
-def _yaml(content: object) -> str:
-    return yaml.safe_dump(content, sort_keys=False, width=100)
+def yaml_of(*documents: object) -> str:
+    """Documents as people write them: what is said twice stands there twice."""
+    return yaml.dump_all(documents, Dumper=_Plain, sort_keys=False, width=100)
+
+
+class _Plain(yaml.SafeDumper):
+    def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002 - PyYAML's
+        """Never name a value with `&id001`."""
+        return True
 
 
 _DASHBOARDS = {

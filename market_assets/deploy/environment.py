@@ -35,11 +35,16 @@ _ELSEWHERE = """\
 """
 
 
-def example(site: Site) -> str:
-    """The file: what must be set stands open, everything else as a comment with its default."""
+def example(site: Site, *more: Variable) -> str:
+    """The file: what must be set stands open, everything else as a comment with its default.
+
+    Args:
+        site: Whose variables.
+        more: Those of servers that stand beside.
+    """
     width = max(map(len, KEYS))
     elsewhere = "".join(f"#   {name:{width}}  {key}\n" for name, key in KEYS.items())
-    blocks = [*(_lines(variable) for variable in site.variables), _ELSEWHERE + elsewhere]
+    blocks = [*(_lines(variable) for variable in (*site.variables, *more)), _ELSEWHERE + elsewhere]
     return "\n".join(blocks)
 
 

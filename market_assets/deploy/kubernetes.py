@@ -7,12 +7,21 @@ or on the node of that pod: the chart's code server, which also runs the runs
 
 from __future__ import annotations
 
+from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from market_assets.config.places import UNIVERSE_VARIABLE
-from market_assets.deploy.containers import HOME_INSIDE, UNIVERSE_INSIDE, USER_INSIDE, image
+from market_assets.deploy.containers import (
+    COMMAND,
+    HOME_INSIDE,
+    UNIVERSE_INSIDE,
+    USER_INSIDE,
+    image,
+    yaml_of,
+)
+from market_assets.deploy.environment import example
 from market_assets.home import HOME_VARIABLE
 
 if TYPE_CHECKING:
@@ -22,6 +31,9 @@ if TYPE_CHECKING:
 
 _NAME = "market-assets"
 _SECRET = "market-assets-secrets"  # noqa: S105 - its name
+_UNIVERSE = "market-assets-universe"
+"""The secret with the universe file, which may hold a key itself."""
+
 _CODE_PORT = 3030
 _LABELS = {"app.kubernetes.io/name": "market-assets-serve"}
 
@@ -29,9 +41,11 @@ _LABELS = {"app.kubernetes.io/name": "market-assets-serve"}
 def cluster(site: Site) -> Mapping[str, str]:
     """The values of the chart, a manifest of what it lacks, and what the image is built from."""
     return {
-        **image(),
-        "values.yaml": yaml.safe_dump(_values(site), sort_keys=False, width=100),
-        "beside.yaml": yaml.safe_dump_all(_beside(site), sort_keys=False, width=100),
+        # The chart keeps Dagster's records in PostgreSQL, and the runs write them.
+        **image("dagster-postgres"),
+        "values.yaml": yaml_of(_values(site)),
+        "beside.yaml": yaml_of(*_beside(site)),
+        ".env.example": example(site),
     }
 
 
@@ -69,18 +83,38 @@ def _values(site: Site) -> dict[str, Any]:
         },
         "dagsterDaemon": {"runRetries": {"enabled": False}},
         "postgresql": {"enabled": True},
+        **_instance(),
+    }
+
+
+def _instance() -> dict[str, Any]:
+    """What the chart calls otherwise of our dagster.yaml: which runs wait for which, and no spy.
+
+    Without it, two fills of a profile would run at once.
+    """
+    ours = yaml.safe_load(files("market_assets").joinpath("dagster.yaml").read_text())
+    pools, runs = ours["concurrency"]["pools"], ours["concurrency"]["runs"]
+    ticks = {
+        kind: {"purgeAfterDays": content["purge_after_days"]}
+        for kind, content in ours["retention"].items()
+    }
+    return {
+        "concurrency": {
+            "enabled": True,
+            "pools": {"granularity": pools["granularity"], "defaultLimit": pools["default_limit"]},
+            "runs": {
+                "maxConcurrentRuns": runs["max_concurrent_runs"],
+                "tagConcurrencyLimits": runs["tag_concurrency_limits"],
+            },
+        },
+        "retention": {"enabled": True, **ticks},
+        "telemetry": ours["telemetry"],
     }
 
 
 def _beside(site: Site) -> list[dict[str, Any]]:
-    """The universe, the volume, and the HTTP API where a token guards it."""
+    """The volume, and the HTTP API where a token guards it."""
     documents: list[dict[str, Any]] = [
-        {
-            "apiVersion": "v1",
-            "kind": "ConfigMap",
-            "metadata": {"name": _NAME},
-            "data": {"universe.yaml": site.universe.read_text()},
-        },
         {
             "apiVersion": "v1",
             "kind": "PersistentVolumeClaim",
@@ -102,10 +136,10 @@ def _serve(site: Site) -> dict[str, Any]:
         "name": "serve",
         "image": f"{_NAME}:latest",
         "imagePullPolicy": "IfNotPresent",
-        "args": ["serve", "--host", "0.0.0.0"],  # noqa: S104 - its pod's
+        "args": [COMMAND, "serve", "--host", "0.0.0.0"],  # noqa: S104 - its pod's
         "ports": [{"containerPort": site.serve_port}],
         "env": [{"name": name, "value": value} for name, value in _environment().items()],
-        "envFrom": [{"secretRef": {"name": _SECRET}}],
+        "envFrom": [{"secretRef": {"name": _SECRET, "optional": True}}],
         "volumeMounts": _mounts(),
         "securityContext": _security(),
         "livenessProbe": probe,
@@ -153,7 +187,7 @@ def _environment() -> dict[str, str]:
 def _volumes() -> list[dict[str, Any]]:
     return [
         {"name": "data", "persistentVolumeClaim": {"claimName": _NAME}},
-        {"name": "universe", "configMap": {"name": _NAME}},
+        {"name": "universe", "secret": {"secretName": _UNIVERSE}},
         {"name": "tmp", "emptyDir": {}},
     ]
 

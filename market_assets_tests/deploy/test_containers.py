@@ -14,7 +14,7 @@ from market_assets_tests.deploy.conftest import KEY, TOKEN
 
 SERVICE_KEYS = {
     *("image", "build", "restart", "env_file", "environment", "volumes", "read_only", "tmpfs"),
-    *("cap_drop", "security_opt", "stop_grace_period", "hostname", "command", "ports"),
+    *("cap_drop", "init", "security_opt", "stop_grace_period", "hostname", "command", "ports"),
     *("healthcheck", "depends_on", "profiles"),
 }
 """The keys of the Compose Specification that are used here."""
@@ -35,6 +35,22 @@ def test_the_services_of_the_universe_and_those_that_can_stand_beside(compose) -
     assert always == ["up", "serve"]
     for service in services.values():
         assert service.keys() <= SERVICE_KEYS
+
+
+def test_a_server_that_is_not_wanted_needs_no_variable(site, compose) -> None:
+    # Compose fills in all of the file before it looks at profiles.
+    assert "${" not in stack(site)["compose.yaml"]
+    assert compose["services"]["postgres"]["environment"]["POSTGRES_PASSWORD"] is None
+    assert "#POSTGRES_PASSWORD=" in stack(site)[".env.example"]
+
+
+def test_every_container_names_its_program_as_the_image_has_no_entry_point(site, compose) -> None:
+    steps = image()["Dockerfile"]
+    assert "ENTRYPOINT" not in steps
+    assert "PACKAGES" not in steps
+    for name in ("up", "serve", "stream-stocks"):
+        assert compose["services"][name]["command"][0] == "market-assets"
+    assert "&id" not in stack(site)["compose.yaml"]
 
 
 def test_what_a_service_mounts_is_declared_or_is_a_file_of_the_stack(site, compose) -> None:

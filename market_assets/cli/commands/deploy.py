@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import getpass
+import shlex
 import sys
 from enum import StrEnum
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -40,6 +42,11 @@ class Target(StrEnum):
     GRAFANA = "grafana"
 
 
+_UNIVERSE = (
+    "kubectl create secret generic market-assets-universe --from-file=universe.yaml={universe}"
+)
+_HELM = "helm upgrade --install dagster dagster/dagster -f {folder}/values.yaml --version {dagster}"
+
 _STEPS = {
     Target.SYSTEMD: (
         "sudo cp {folder}/*.service /etc/systemd/system/",
@@ -53,8 +60,12 @@ _STEPS = {
     Target.DOCKER: ("docker build --tag market-assets {folder}",),
     Target.KUBERNETES: (
         "docker build --tag market-assets {folder}",
+        "cp {folder}/.env.example {folder}/.env",
+        "kubectl create secret generic market-assets-secrets --from-env-file={folder}/.env",
+        _UNIVERSE,
         "kubectl apply -f {folder}/beside.yaml",
-        "helm upgrade --install dagster dagster/dagster -f {folder}/values.yaml",
+        "helm repo add dagster https://dagster-io.github.io/helm",
+        _HELM,
     ),
     Target.GRAFANA: (
         "promtool check rules {folder}/market_assets.rules.yml",
@@ -90,7 +101,7 @@ def deploy(
         _print_files(files, as_json=as_json)
         return
     placed = place(files, folder, force=force)
-    steps = [step.format(folder=folder) for step in _STEPS[target]]
+    steps = _steps(target, folder, site)
     if as_json:
         print_json(
             {
@@ -113,6 +124,23 @@ def deploy(
     _print("Next:")
     for step in steps:
         _print(f"  {escape(step)}")
+
+
+def _steps(target: Target, folder: Path, site: Site) -> list[str]:
+    """What to do next, with the folders that systemd wants to be there before it starts a unit."""
+    words = {
+        "folder": shlex.quote(str(folder)),
+        "universe": shlex.quote(str(site.universe)),
+        "dagster": version("dagster"),
+    }
+    steps = [step.format(**words) for step in _STEPS[target]]
+    if target is not Target.SYSTEMD:
+        return steps
+    lacking = [path for path in (site.home, *site.folders) if not path.is_dir()]
+    return [
+        *(f"sudo install -d -m 700 -o {site.user} {shlex.quote(str(path))}" for path in lacking),
+        *steps,
+    ]
 
 
 def _print(line: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import pytest
@@ -47,6 +48,32 @@ def test_a_changed_file_is_kept_unless_that_is_forced(
 
     shell.run("deploy", "docker", str(tmp_path), "--force")
     assert (tmp_path / "Dockerfile").read_text() != "mine"
+
+
+def test_the_next_steps_make_what_systemd_wants_to_be_there(
+    filled: tuple[Shell, dict], tmp_path: Path
+) -> None:
+    shell, _ = filled
+    lake = tmp_path / "a lake"
+    with shell.universe.open("a") as universe:
+        universe.write(f"\nexport: {{folder: {lake}}}\n")
+
+    steps = shell.run("deploy", "systemd", str(tmp_path / "out"), "--user", "candles", "--json")
+    first, *_ = steps.json["next"]
+    assert first == f"sudo install -d -m 700 -o candles '{lake}'"
+
+    lake.mkdir()
+    steps = shell.run("deploy", "systemd", str(tmp_path / "again"), "--json")
+    assert not any("install -d" in step for step in steps.json["next"])
+
+
+def test_a_chart_is_asked_for_by_the_version_of_dagster(
+    filled: tuple[Shell, dict], tmp_path: Path
+) -> None:
+    shell, _ = filled
+    steps = shell.run("deploy", "kubernetes", str(tmp_path / "a folder"), "--json").json["next"]
+    assert f"--version {version('dagster')}" in steps[-1]
+    assert f"-f '{tmp_path / 'a folder'}'/values.yaml" in steps[-1]
 
 
 def test_an_unknown_target_is_refused_with_those_there_are(

@@ -92,11 +92,11 @@ def _instance() -> dict[str, Any]:
 
     Without it, two fills of a profile would run at once.
     """
-    ours = yaml.safe_load(files("market_assets").joinpath("dagster.yaml").read_text())
-    pools, runs = ours["concurrency"]["pools"], ours["concurrency"]["runs"]
+    instance = yaml.safe_load(files("market_assets").joinpath("dagster.yaml").read_text())
+    pools, runs = instance["concurrency"]["pools"], instance["concurrency"]["runs"]
     ticks = {
         kind: {"purgeAfterDays": content["purge_after_days"]}
-        for kind, content in ours["retention"].items()
+        for kind, content in instance["retention"].items()
     }
     return {
         "concurrency": {
@@ -108,7 +108,7 @@ def _instance() -> dict[str, Any]:
             },
         },
         "retention": {"enabled": True, **ticks},
-        "telemetry": ours["telemetry"],
+        "telemetry": instance["telemetry"],
     }
 
 

@@ -116,6 +116,14 @@ ALARMS = (
         "market-assets status, and market-assets probe SOURCE",
     ),
     Alarm(
+        "MarketAssetsRowsRefused",
+        "sum by (profile, source) (market_assets_source_refused_rows) > 0",
+        "1h",
+        "info",
+        "{{ $labels.source }}: {{ $value }} rows of its latest answers cannot be stored.",
+        "market-assets gaps, which tells what was wrong with them.",
+    ),
+    Alarm(
         "MarketAssetsSourceRetries",
         "market_assets:source_retries:ratio1h > 0.2",
         "1h",

@@ -120,6 +120,11 @@ SERIES = {
         "-500000",
         "0+60x720",
     ),
+    "MarketAssetsRowsRefused": (
+        'market_assets_source_refused_rows{profile="p", source="s"}',
+        "3",
+        "0",
+    ),
     "MarketAssetsSourceRetries": (
         'market_assets_source_retries_total{profile="p", source="s"}',
         "0+30x720",

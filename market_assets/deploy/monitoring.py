@@ -56,7 +56,7 @@ ALARMS = (
     ),
     Alarm(
         "MarketAssetsTrouble",
-        'sum by (profile, kind) (market_assets_alerts{level!="info"}) > 0',
+        "sum by (profile, kind) (market_assets_alerts) > 0",
         "10m",
         "warning",
         "{{ $labels.profile }}: {{ $value }} troubles of kind {{ $labels.kind }} go on.",

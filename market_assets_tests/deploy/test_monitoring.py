@@ -90,7 +90,7 @@ def test_prometheus_takes_the_rules_and_the_configuration(tmp_path) -> None:
 SERIES = {
     "MarketAssetsDown": ('up{job="market_assets"}', "0", "1"),
     "MarketAssetsTrouble": (
-        'market_assets_alerts{profile="p", kind="gap", level="error"}',
+        'market_assets_alerts{profile="p", kind="gap", level="ERROR"}',
         "2",
         "0",
     ),

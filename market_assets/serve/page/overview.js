@@ -123,7 +123,7 @@ function showMatrix(series) {
 async function showAlerts() {
   const { looked, alerts } = await read("/v1/alerts");
   const rows = alerts.slice(0, 50).map((alert) => [
-    make("span", { class: alert.level === "error" ? "bad" : "warn" }, alert.level),
+    make("span", { class: alert.level === "ERROR" ? "bad" : "warn" }, alert.level.toLowerCase()),
     alert.profile, alert.summary, time(alert.opened_at),
   ]);
   element("alerts").replaceChildren(rows.length ? table("Troubles that go on", [

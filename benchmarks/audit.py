@@ -206,7 +206,7 @@ def audit(folder: Path) -> None:
     before = resource.getrusage(resource.RUSAGE_SELF)
     began = time.perf_counter()
     audits = audit_profiles(store, profiles, NOW)
-    cells = sum(len(heat_of(audited)[0]) for audited in audits)
+    cells = sum(len(heat_of(audited.base)[0]) for audited in audits)
     seconds = time.perf_counter() - began
     after = resource.getrusage(resource.RUSAGE_SELF)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime

@@ -7,7 +7,8 @@ level by the ledger of the fetched candles, so that a hole of a minute is seen i
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -22,6 +23,7 @@ from market_assets.market.datasets import Dataset, Family
 from market_assets.market.partitions import Partition
 from market_assets.market.timeframes import TS, Timeframe, Window, literal
 from market_assets.reports.levels import Level, level_of
+from market_assets.store.database import aware, naive
 from market_assets.verdicts.evidence import State
 from market_assets.verdicts.trust import Quality
 from market_assets.words import hint, listed
@@ -223,7 +225,7 @@ class _Drawing:
             ts="since", kind="quality"
         )
         if self._genesis is not None:
-            first = pl.DataFrame({"ts": [self._genesis.replace(tzinfo=None)], "kind": ["genesis"]})
+            first = pl.DataFrame({"ts": [naive(self._genesis)], "kind": ["genesis"]})
             marks = pl.concat([marks, first.cast({"ts": TS})])
         placed = marks.sort("ts").join_asof(
             rows.select(row="ts", since="since", until="until"),
@@ -324,14 +326,14 @@ class _Drawing:
             pl.when(~pl.col("is_stored")).then(pl.col("state").fill_null(State.OPEN.value))
         )["state"]
 
-    @property
+    @cached_property
     def _overlay(self) -> Overlay:
         return Overlay.of(self._view, self._base, self._window)
 
 
 def _partitions_around(scope: Scope, rows: pl.DataFrame) -> Window:
     """The partitions that hold some rows: a row of the ledger lies in one."""
-    first, last = _aware(rows["ts"][0]), _aware(rows["ts"][-1])
+    first, last = aware(rows["ts"][0]), aware(rows["ts"][-1])
     return Window(
         Partition.holding(first.date(), scope.cadence).window.start,
         Partition.holding(last.date(), scope.cadence).window.end,
@@ -341,7 +343,3 @@ def _partitions_around(scope: Scope, rows: pl.DataFrame) -> Window:
 def _wide(window: Window) -> Window:
     """A window and a week before it: a bar's `ts` may lie so long before its first instant."""
     return Window(window.start - timedelta(days=7), window.end + _TICK)
-
-
-def _aware(ts: datetime) -> datetime:
-    return ts.replace(tzinfo=UTC)

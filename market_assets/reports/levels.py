@@ -56,7 +56,8 @@ def level_of(
         window: A part of what the calendar knows.
         most: How many bars at most, about: at a window's edges there is one more.
     """
-    counts = {length: _bars_in(profile, length, window) for length in Timeframe}
+    spans = _spans(profile, window)
+    counts = {length: _bars_in(spans, length, window) for length in Timeframe}
     fitting = [
         length
         for length in Timeframe
@@ -82,9 +83,9 @@ def level_of(
     return Level(fitting[0], shorter[-1])
 
 
-def _bars_in(profile: Profile, length: Timeframe, window: Window) -> int:
-    """About how many bars of a length a window has: by its sessions, without their bars."""
-    spans = (
+def _spans(profile: Profile, window: Window) -> pl.DataFrame:
+    """When the market is open in a window: start, end, session."""
+    return (
         calendar_of(profile)
         .spans(window)
         .select(
@@ -93,6 +94,10 @@ def _bars_in(profile: Profile, length: Timeframe, window: Window) -> int:
             session="session",
         )
     )
+
+
+def _bars_in(spans: pl.DataFrame, length: Timeframe, window: Window) -> int:
+    """About how many bars of a length a window has: by its sessions, without their bars."""
     if length.intraday:
         open_for = spans.select((pl.col("end") - pl.col("start")).sum()).item()
         return 0 if open_for is None else -(-open_for // length.duration)

@@ -212,10 +212,8 @@ class Editions(Store):
 
     def _renew(self) -> None:
         while time.monotonic() - self._asked_at < _LATELY and not self._is_over.wait(_LOOK):
-            newest = self._newest
-            stamp = self.stamp()
             # While a commit is under way the file does not tell.
-            if newest is None or stamp in {None, newest.stamp}:
+            if self.newest_stamp is None or self.stamp() in {None, self.newest_stamp}:
                 continue
             try:
                 with self._renewal:

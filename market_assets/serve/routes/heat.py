@@ -61,11 +61,7 @@ def _heat(
 ) -> dict[str, Any]:
     cells, bucket = heat_of(audit_candles(view, profile, timeframe, now))
     columns = sorted(cells["bucket"].unique())
-    shares = (
-        cells.group_by("symbol")
-        .agg(pl.mean("share"), pl.min("share").alias("least"))
-        .sort("share", "symbol")
-    )
+    shares = cells.group_by("symbol").agg(pl.mean("share")).sort("share", "symbol")
     shown = shares.head(limit)["symbol"].to_list()
     places = {column: place for place, column in enumerate(columns)}
     rows = {symbol: [None] * len(columns) for symbol in sorted(shown)}

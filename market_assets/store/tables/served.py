@@ -9,7 +9,7 @@ import polars as pl
 
 from market_assets.market.columns import EXTRA_NAMES
 from market_assets.market.timeframes import Window
-from market_assets.store.database import Table, bounds
+from market_assets.store.database import Table, aware, bounds
 from market_assets.store.schema import CANDLE_COLUMNS, identifier, table_of
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class Served(Table):
         ).fetchall()
         if first is None:
             return None
-        return first.replace(tzinfo=UTC), last.replace(tzinfo=UTC), int(rows)
+        return aware(first), aware(last), int(rows)
 
     def candles_in(
         self, dataset: Dataset, symbol: str, bars: pl.DataFrame, day: date | None = None

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+_REFERENCE = re.compile(r"\$\{(\w+)\}")
 
 
 class Secret(str):
@@ -40,6 +43,12 @@ def secrets_in(value: object) -> Iterator[Secret]:
     elif isinstance(value, dict | list):
         for part in value.values() if isinstance(value, dict) else value:
             yield from secrets_in(part)
+
+
+def variables_in(value: object) -> list[str]:
+    """The environment variables that are filled in within a part of a file, sorted."""
+    names = {name for text in secrets_in(value) for name in _REFERENCE.findall(text.written)}
+    return sorted(names)
 
 
 def redact(text: str, secrets: Mapping[str, str]) -> str:

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict
-from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from market_assets.errors import ReadError
-from market_assets.expected.scope import scope_of
 from market_assets.market.datasets import Dataset
-from market_assets.market.instants import iso
 from market_assets.market.timeframes import Timeframe, Window
+from market_assets.reports.completeness import is_healthy
 from market_assets.reports.gaps import bare_profiles, listed_gaps
+from market_assets.reports.plain import plain
 from market_assets.reports.probe import listed_sources
 from market_assets.reports.question import FIRST, LAST, Question
 from market_assets.reports.read import instant_of
-from market_assets.reports.story import story_of
-from market_assets.serve.parameters import profiles_named, symbols_named, timeframe_kept
+from market_assets.reports.story import stories_of
+from market_assets.serve.parameters import profiles_named, symbols_named
 from market_assets.serve.rows import Cursor, Rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from datetime import datetime
     from pathlib import Path
 
     from market_assets.config.universe import Profile, Universe
@@ -33,7 +32,6 @@ MOST_SERIES, MOST_GAPS, MOST_CANDLES = 100, 100, 500
 """How many series, gaps and candles an answer has at most; it says what it leaves out."""
 
 _COUNTS = ("expected", "stored", "explained", "missing")
-_WELL = ("HEALTHY", "PENDING")
 
 
 class Answers:
@@ -64,7 +62,6 @@ class Answers:
         rows = matrix.filter(pl.col("profile").is_in(names))
         worst = rows.sort("missing", "profile", "symbol", descending=[True, False, False])
         bare = bare_profiles(self._store, profiles)
-        is_well = bool(rows["health"].is_in(list(_WELL)).all())
         by_timeframe = (
             rows.group_by("profile", "timeframe", maintain_order=True)
             .agg(pl.col(_COUNTS).sum().cast(pl.Int64), symbols=pl.len())
@@ -73,7 +70,7 @@ class Answers:
         return _document(
             {
                 "as_of": as_of,
-                "complete": is_well and not bare and not rows.is_empty(),
+                "complete": is_healthy(rows) and not bare,
                 "never_filled": bare,
                 "timeframes": by_timeframe,
                 "series": worst.head(MOST_SERIES).to_dicts(),
@@ -103,21 +100,16 @@ class Answers:
         (kept,) = profiles_named(self._universe, [profile])
         (name,) = symbols_named([kept], [symbol], "symbol")
         instant = _instant("ts", ts)
-        timeframes = [_timeframe(kept, timeframe)] if timeframe else kept.timeframes.fetch
-        now = self._clock()
+        timeframes = [_timeframe(kept, timeframe)] if timeframe else ()
         with self._store.reading("explaining a bar") as view:
-            stories = [
-                asdict(story_of(view, scope_of(kept, length, now), name, instant))
-                for length in timeframes
-                if length in kept.timeframes.fetch
-            ]
+            stories = stories_of(view, kept, name, instant, self._clock(), timeframes=timeframes)
         if not stories:
             raise ReadError(
                 f"timeframe: {kept.name} does not fetch {timeframe}: its bars are made of shorter "
                 "ones, so ask for those",
                 key="timeframe",
             )
-        return _document({"stories": stories})
+        return _document({"stories": [asdict(story) for story in stories]})
 
     def candles(
         self,
@@ -166,7 +158,7 @@ def _timeframe(profile: Profile, text: str) -> Timeframe:
             f"timeframe: {profile.name} keeps no {text[:20]!r}; it keeps {', '.join(kept)}",
             key="timeframe",
         )
-    return timeframe_kept(profile, kept[text])
+    return kept[text]
 
 
 def _instant(key: str, text: str) -> datetime:
@@ -184,18 +176,3 @@ def _window(start: str | None, end: str | None) -> Window:
 
 def _document(parts: dict[str, Any]) -> dict[str, Any]:
     return {name: plain(part) for name, part in parts.items()}
-
-
-def plain(value: Any) -> Any:  # noqa: ANN401 - whatever an answer holds
-    """A value as JSON has it: instants as ISO text with Z, and null for what is no number."""
-    if isinstance(value, dict):
-        return {str(key): plain(part) for key, part in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [plain(part) for part in value]
-    if isinstance(value, datetime):
-        return iso(value)
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, date):
-        return value.isoformat()
-    return value if isinstance(value, str | int | bool | None) else str(value)

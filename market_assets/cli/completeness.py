@@ -14,13 +14,13 @@ from market_assets.imports import late_imports
 from market_assets.market.clock import present
 
 with late_imports():
-    import polars as pl
-
     from market_assets.market.timeframes import Timeframe
-    from market_assets.reports.completeness import matrix_of
+    from market_assets.reports.completeness import base_rows, matrix_of
 
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from market_assets.config.universe import Profile
 
 
@@ -35,18 +35,6 @@ def matrix_now(profiles: list[Profile]) -> pl.DataFrame:
     """
     with store_to_read() as store:
         return matrix_of(store, profiles, present())
-
-
-def is_healthy(matrix: pl.DataFrame) -> bool:
-    """Whether the completeness matrix has rows, and none that is due is missing or in doubt."""
-    return not matrix.is_empty() and bool(matrix["health"].is_in(["HEALTHY", "PENDING"]).all())
-
-
-def base_rows(matrix: pl.DataFrame) -> pl.DataFrame:
-    """The rows of the shortest timeframe of each symbol."""
-    lengths = {name: _length_of(name) for name in matrix["timeframe"].unique()}
-    length = pl.col("timeframe").replace_strict(lengths, return_dtype=pl.Duration)
-    return matrix.filter(length == length.min().over("profile", "symbol"))
 
 
 def print_matrix(matrix: pl.DataFrame, *, wide: bool = False, title: str = "") -> None:

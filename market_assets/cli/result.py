@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import typer
 from rich.markup import escape
 
-from market_assets.cli.completeness import base_rows, is_healthy, matrix_now, print_matrix
+from market_assets.cli.completeness import matrix_now, print_matrix
 from market_assets.cli.console import ERR, INCOMPLETE, OUT, print_json
 from market_assets.cli.jumps import jumps_now, print_jumps
 from market_assets.cli.places import open_store, places_of
@@ -21,6 +21,7 @@ with late_imports():
     import polars as pl
 
     from market_assets.reports import window_matrix
+    from market_assets.reports.completeness import base_rows, is_healthy
     from market_assets.reports.gaps import askable_bars
 
 if TYPE_CHECKING:

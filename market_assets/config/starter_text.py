@@ -83,6 +83,16 @@ def checked_text(text: str, environ: Mapping[str, str]) -> str:
     return text
 
 
+def need_room(path: Path) -> None:
+    """Refuse to write where a universe's file is already.
+
+    Raises:
+        MarketAssetsError: There is one.
+    """
+    if path.exists():
+        raise _in_the_way(path)
+
+
 def write_universe(text: str, path: Path, *, replace: bool) -> None:
     """Write a universe's file, whole or not at all.
 
@@ -102,16 +112,20 @@ def write_universe(text: str, path: Path, *, replace: bool) -> None:
         try:
             file = path.open("x", encoding="utf-8")
         except FileExistsError:
-            raise MarketAssetsError(
-                f"{path} is there already and was left as it is; --force replaces it, and"
-                " --universe FILE names another file"
-            ) from None
+            raise _in_the_way(path) from None
         with file:
             file.write(text)
         return
     fresh = path.with_name(f".{path.name}.fresh")
     fresh.write_text(text, encoding="utf-8")
     fresh.replace(path)
+
+
+def _in_the_way(path: Path) -> MarketAssetsError:
+    return MarketAssetsError(
+        f"{path} is there already and was left as it is; --force replaces it, and"
+        " --universe FILE names another file"
+    )
 
 
 def read_back(path: Path, environ: Mapping[str, str]) -> Universe:

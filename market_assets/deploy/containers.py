@@ -12,6 +12,7 @@ from market_assets.deploy.environment import example
 from market_assets.deploy.monitoring import dashboard, rules, scrape
 from market_assets.deploy.site import Variable
 from market_assets.home import HOME_VARIABLE
+from market_assets.up.options import PAGES_PORT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,8 +26,6 @@ USER_INSIDE = 10001
 COMMAND = "market-assets"
 """First of the words of every container: the image has no entry point of its own, as Dagster's
 chart gives it `dagster code-server start` whole."""
-
-_PAGES_PORT = 3000
 
 _DOCKERFILE = f"""\
 # docker build --tag market-assets .
@@ -48,11 +47,11 @@ ENV PATH="/opt/market-assets/bin:$PATH" \\
     {UNIVERSE_VARIABLE}={UNIVERSE_INSIDE}
 USER {USER_INSIDE}:{USER_INSIDE}
 VOLUME {HOME_INSIDE}
-EXPOSE {_PAGES_PORT} 3001
+EXPOSE {PAGES_PORT} 3001
 HEALTHCHECK --interval=30s --timeout=5s --start-period=60s --retries=3 \\
     CMD ["python", "-c", "import urllib.request as web; \\
-web.urlopen('http://127.0.0.1:{_PAGES_PORT}/server_info', timeout=4)"]
-CMD ["market-assets", "up", "--host", "0.0.0.0", "--port", "{_PAGES_PORT}"]
+web.urlopen('http://127.0.0.1:{PAGES_PORT}/server_info', timeout=4)"]
+CMD ["market-assets", "up", "--host", "0.0.0.0", "--port", "{PAGES_PORT}"]
 """
 
 _IGNORED = """\
@@ -92,7 +91,7 @@ def stack(site: Site) -> Mapping[str, str]:
         "compose.yaml": yaml_of(_compose(site)),
         ".env.example": example(site, _POSTGRES_PASSWORD),
         **{f"prometheus/{name}": text for name, text in watch(site, "serve").items()},
-        "grafana/dashboards/market-assets.json": json.dumps(dashboard(), indent=2) + "\n",
+        "grafana/dashboards/market-assets.json": _dashboard_text(),
         "grafana/provisioning/dashboards/market-assets.yml": yaml_of(_DASHBOARDS),
         "grafana/provisioning/datasources/prometheus.yml": yaml_of(_DATA_SOURCES),
     }
@@ -102,8 +101,12 @@ def monitoring(site: Site) -> Mapping[str, str]:
     """What a Prometheus and a Grafana that are there already take: rules, dashboard, and a job."""
     return {
         **watch(site, "127.0.0.1"),
-        "market-assets.dashboard.json": json.dumps(dashboard(), indent=2) + "\n",
+        "market-assets.dashboard.json": _dashboard_text(),
     }
+
+
+def _dashboard_text() -> str:
+    return json.dumps(dashboard(), indent=2) + "\n"
 
 
 def watch(site: Site, host: str) -> Mapping[str, str]:
@@ -140,8 +143,8 @@ def _compose(site: Site) -> dict[str, Any]:
         "up": {
             **shared,
             "hostname": "market-assets-up",
-            "command": [COMMAND, "up", "--host", "0.0.0.0", "--port", str(_PAGES_PORT)],  # noqa: S104
-            "ports": [f"127.0.0.1:{site.pages_port}:{_PAGES_PORT}"],
+            "command": [COMMAND, "up", "--host", "0.0.0.0", "--port", str(PAGES_PORT)],  # noqa: S104
+            "ports": [f"127.0.0.1:{site.pages_port}:{PAGES_PORT}"],
         },
     }
     if site.has_token:

@@ -10,6 +10,7 @@ from market_assets.config.meanings import default_of, descriptions, written
 from market_assets.config.places import UNIVERSE_VARIABLE
 from market_assets.config.settings import RepairSettings
 from market_assets.home import HOME_VARIABLE
+from market_assets.up.options import PAGES_PORT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,13 +55,13 @@ class Site:
     home: Path
     universe: Path
     program: Path
-    user: str = "market-assets"
-    folders: tuple[Path, ...] = ()
-    streams: tuple[str, ...] = ()
-    secrets: tuple[str, ...] = ()
-    has_token: bool = False
-    serve_port: int = 3001
-    pages_port: int = 3000
+    user: str
+    folders: tuple[Path, ...]
+    streams: tuple[str, ...]
+    secrets: tuple[str, ...]
+    has_token: bool
+    serve_port: int
+    pages_port: int = PAGES_PORT
 
     @property
     def variables(self) -> tuple[Variable, ...]:

@@ -111,8 +111,8 @@ class Questions:
             streams: How far these symbols have come.
             wake: Called once there is an answer.
         """
-        due = self._due()
-        compared = self._due_comparisons()
+        due = self._due(self._open)
+        compared = self._due(self._comparisons)
         if not (due or compared) or self._asking is not None:
             return
         now = self._timer.now()
@@ -131,15 +131,10 @@ class Questions:
         is_unsettled = now - settle < _floor(now, self._step)
         self.add(due & self.held if is_unsettled else (), settle)
 
-    def _due(self) -> frozenset[str]:
-        """The symbols that are to be asked for now."""
+    def _due(self, asks: Mapping[str, Question | Comparison]) -> frozenset[str]:
+        """The symbols whose question, or comparison, is due now."""
         now = self._timer.seconds()
-        return frozenset(symbol for symbol, ask in self._open.items() if ask.due_at <= now)
-
-    def _due_comparisons(self) -> frozenset[str]:
-        """The symbols of which REST is to be compared now with what it gave."""
-        now = self._timer.seconds()
-        return frozenset(symbol for symbol, ask in self._comparisons.items() if ask.due_at <= now)
+        return frozenset(symbol for symbol, ask in asks.items() if ask.due_at <= now)
 
     def _compare_later(self, last_bars: Mapping[str, datetime | None]) -> None:
         """Have what REST is about to give compared with it once more."""
@@ -166,7 +161,7 @@ class Questions:
             stream = streams[symbol]
             stream.last_bar = max(newest, stream.last_bar or newest)
         # Those that were served anew once more meanwhile have to wait for the next answer.
-        released = (self.held & answer.symbols) - self._due()
+        released = (self.held & answer.symbols) - self._due(self._open)
         self.held -= released
         now = self._timer.now()
         for symbol in released:

@@ -19,7 +19,7 @@ from market_assets.expected.scope import scope_of
 from market_assets.expected.series import base_of
 from market_assets.fill.calendar_changes import follow_calendar
 from market_assets.market.partitions import Cadence
-from market_assets.market.timeframes import TS
+from market_assets.market.timeframes import TS, Timeframe
 from market_assets.pictures.heatmap import CELL_SCHEMA, Bucket, CellState
 from market_assets.verdicts.evidence import State
 
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
     from market_assets.config.universe import Profile
     from market_assets.expected.audit import Audit
-    from market_assets.market.timeframes import Timeframe
     from market_assets.store import Snapshot, Store
 
 log = logging.getLogger("market_assets.fill")
@@ -153,6 +152,18 @@ def _matrix(view: Snapshot, profile: Profile, audits: dict[Timeframe, Audit]) ->
         )
         .select(_MATRIX.names())
     )
+
+
+def is_healthy(matrix: pl.DataFrame) -> bool:
+    """Whether the completeness matrix has rows, and none that is due is missing or in doubt."""
+    return not matrix.is_empty() and bool(matrix["health"].is_in(["HEALTHY", "PENDING"]).all())
+
+
+def base_rows(matrix: pl.DataFrame) -> pl.DataFrame:
+    """The rows of the shortest timeframe of each symbol."""
+    lengths = {name: Timeframe(name).duration for name in matrix["timeframe"].unique()}
+    length = pl.col("timeframe").replace_strict(lengths, return_dtype=pl.Duration)
+    return matrix.filter(length == length.min().over("profile", "symbol"))
 
 
 def heat_of(audit: Audit) -> tuple[pl.DataFrame, Bucket]:

@@ -6,7 +6,6 @@ The sources and source types that there are to try are listed here, too.
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import asdict, dataclass
 from datetime import UTC
 from time import monotonic
@@ -18,7 +17,7 @@ from market_assets.config.load import AsIfSet, load_universe
 from market_assets.config.sources import source_of
 from market_assets.errors import UniverseError
 from market_assets.market.timeframes import literal
-from market_assets.secrets import secrets_in
+from market_assets.secrets import variables_in
 from market_assets.sources.contract import (
     CANDLE_SCHEMA,
     PartialAnswerError,
@@ -39,7 +38,6 @@ if TYPE_CHECKING:
 
 # A page of 1000 minutes reaches back over 16 hours, and markets close for four days at a time.
 _LOOKS = 10
-_REFERENCE = re.compile(r"\$\{(\w+)\}")
 
 
 @dataclass(frozen=True)
@@ -177,14 +175,7 @@ def listed_sources(environ: Mapping[str, str] = os.environ) -> list[dict[str, An
         universe = load_universe(environ=environ)
     rows = []
     for name, settings in universe.sources.items():
-        names = sorted(
-            {
-                reference
-                for text in secrets_in(settings)
-                for reference in _REFERENCE.findall(text.written)
-            }
-        )
-        keys = {variable: bool(environ.get(variable)) for variable in names}
+        keys = {variable: bool(environ.get(variable)) for variable in variables_in(settings)}
         kind = kind_for(universe, name)
         source_type = source_types()[str(settings.get("type") or name)]
         rows.append(

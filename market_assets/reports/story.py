@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from market_assets.expected.floors import kept_for
+from market_assets.expected.scope import scope_of
 from market_assets.expected.states import states_of
 from market_assets.market.calendars.bounds import CLOSURE
 from market_assets.market.columns import OHLCV
@@ -31,6 +32,7 @@ from market_assets.verdicts.ledger import WHO_SCHEMA, askable
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from market_assets.config.universe import Profile
     from market_assets.expected.scope import Scope
     from market_assets.store import Snapshot
 
@@ -106,6 +108,32 @@ def story_of(view: Snapshot, scope: Scope, symbol: str, ts: datetime) -> Story:
     if scope.timeframe not in scope.profile.timeframes.fetch:
         raise ValueError(f"profile {scope.profile.name} does not fetch {scope.timeframe}")
     return _Teller(view, scope, symbol).tell(ts.astimezone(UTC))
+
+
+def stories_of(
+    view: Snapshot,
+    profile: Profile,
+    symbol: str,
+    ts: datetime,
+    now: datetime,
+    *,
+    timeframes: Sequence[Timeframe] = (),
+) -> list[Story]:
+    """Tell the story of an instant's bar in each of some fetched timeframes.
+
+    Args:
+        view: The store.
+        profile: Whose candles.
+        symbol: The symbol.
+        ts: See `story_of`.
+        now: The present instant, aware.
+        timeframes: Those that the profile does not fetch are left out; all that it does by default.
+    """
+    return [
+        story_of(view, scope_of(profile, timeframe, now), symbol, ts)
+        for timeframe in timeframes or profile.timeframes.fetch
+        if timeframe in profile.timeframes.fetch
+    ]
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from market_assets.config.sources import source_of
 from market_assets.errors import MarketAssetsError, SourceError
 from market_assets.market.calendars.sessions import load_calendar
 from market_assets.market.timeframes import Window, from_micros
-from market_assets.secrets import secrets_in
+from market_assets.secrets import variables_in
 from market_assets.sources.contract import PartialAnswerError, brief, source_types
 from market_assets.words import are, listed, many
 
@@ -94,7 +94,8 @@ def _try(
         well = bars > 0
         return Try(profile.name, source, symbol, timeframe, well, words, advice, bars, seconds)
 
-    if lacking := _keys_not_set(universe, source, environ):
+    keys = variables_in(universe.sources[source])
+    if lacking := [name for name in keys if not environ.get(name)]:
         return result(
             f"it was not asked: {listed(lacking)} {are(len(lacking))} not set",
             f"Set it (export {lacking[0]}=...), then ask: market-assets probe {source} {symbol}",
@@ -122,16 +123,6 @@ def _try(
         bars=frame.height,
         seconds=seconds,
     )
-
-
-def _keys_not_set(universe: Universe, source: str, environ: Mapping[str, str]) -> list[str]:
-    """The variables that a source's settings name and the environment does not have."""
-    names = {
-        name
-        for text in secrets_in(universe.sources[source])
-        for name in text.written.replace("${", "\0").replace("}", "\0").split("\0")[1::2]
-    }
-    return sorted(name for name in names if not environ.get(name))
 
 
 def _patient(universe: Universe, source: str) -> Universe:

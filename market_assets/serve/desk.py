@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
-import math
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 from fastapi import Depends, Request
 from fastapi.responses import Response
 
 from market_assets.errors import ServeError
-from market_assets.market.instants import iso, iso_second
+from market_assets.market.instants import iso_second
+from market_assets.reports.plain import plain
 from market_assets.serve.cache import Cache, Entry, SharedCache, etag_of, request_key
 from market_assets.serve.editions import Editions
 from market_assets.serve.flow import Flow, Flows, Source
@@ -290,19 +290,7 @@ def matches(etag: str, validators: str) -> bool:
 
 def written(document: object) -> bytes:
     """A document as JSON: instants as ISO text with Z, and null for what is no number."""
-    return json.dumps(_plain(document), allow_nan=False).encode()
-
-
-def _plain(value: Any) -> Any:  # noqa: ANN401 - whatever a document holds
-    if isinstance(value, dict):
-        return {str(key): _plain(part) for key, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(part) for part in value]
-    if isinstance(value, datetime):
-        return iso(value)
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return value if isinstance(value, str | int | bool | None) else str(value)
+    return json.dumps(plain(document), allow_nan=False).encode()
 
 
 def desk_of(request: Request) -> Desk:

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+PAGES_PORT = 3000
+"""Where the pages listen unless somebody says otherwise."""
+
+
 @dataclass(frozen=True)
 class Options:
     """What a person asks for.
@@ -31,7 +35,7 @@ class Options:
     home: Path
     universe: Path
     host: str = "127.0.0.1"
-    port: int = 3000
+    port: int = PAGES_PORT
     hosts: tuple[str, ...] = ()
     reports: bool = False
     read_only: bool = False

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 
-from market_assets.agents.answers import Answers, plain
+from market_assets.agents.answers import Answers
 from market_assets.errors import MarketAssetsError, ReadError
 from market_assets.serve.editions import Editions
 from market_assets_tests.conftest import Clock
@@ -105,9 +105,3 @@ def test_a_made_timeframe_has_no_story_of_its_own(answers) -> None:
 def test_every_answer_is_json(answers) -> None:
     for answer in (answers.status(None), answers.explain("crypto", "BTC", "2025-02-05", "1h")):
         assert json.loads(json.dumps(answer, allow_nan=False)) == answer
-
-
-def test_plain_values() -> None:
-    assert plain({1: (float("nan"), float("inf"), datetime(2025, 1, 1, tzinfo=UTC))}) == {
-        "1": [None, None, "2025-01-01T00:00:00Z"]
-    }

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from market_assets.cli import completeness, tables
-from market_assets.cli.completeness import is_healthy, print_matrix
+from market_assets.cli.completeness import print_matrix
 from market_assets.cli.console import Terminal
+from market_assets.reports.completeness import is_healthy
 from market_assets.reports.window_matrix import MATRIX_SCHEMA
 
 if TYPE_CHECKING:

@@ -28,9 +28,8 @@ from market_assets.market.clock import present
 from market_assets.market.instants import bare_second
 
 with late_imports():
-    from market_assets.expected.scope import scope_of
     from market_assets.reports.gaps import bare_profiles, listed_gaps
-    from market_assets.reports.story import story_of
+    from market_assets.reports.story import stories_of
     from market_assets.verdicts import evidence
 
 
@@ -86,10 +85,10 @@ def _explain(profiles: list[Profile], name: str, instant: str, *, as_json: bool)
     ts, now = _instant("--explain", instant), present()
     with store_to_read() as store, store.reading(f"explaining {symbol}") as view:
         stories = [
-            story_of(view, scope_of(profile, timeframe, now), symbol, ts)
+            story
             for profile in profiles
             if symbol in profile.symbols
-            for timeframe in profile.timeframes.fetch
+            for story in stories_of(view, profile, symbol, ts, now)
         ]
     if as_json:
         print_json([asdict(story) for story in stories])

@@ -15,7 +15,7 @@ from rich.markup import escape
 from market_assets.cli.console import ERR, INCOMPLETE, OUT, print_json
 from market_assets.cli.options import AsJson, choices, day_of, wrong
 from market_assets.config.places import UNIVERSE_VARIABLE
-from market_assets.errors import CalendarError, MarketAssetsError, StarterError, UniverseError
+from market_assets.errors import CalendarError, StarterError, UniverseError
 from market_assets.home import HOME_VARIABLE
 from market_assets.imports import late_imports
 from market_assets.market.clock import present
@@ -26,6 +26,7 @@ with late_imports():
     from market_assets.config.starter_parts import parts_of
     from market_assets.config.starter_text import (
         checked_text,
+        need_room,
         read_back,
         universe_text,
         write_universe,
@@ -83,7 +84,9 @@ def init(
     source that cannot be asked now does not keep it from being written.
     """
     path = Path(os.environ.get(UNIVERSE_VARIABLE) or "universe.yaml").expanduser().absolute()
-    _need_room(path, force=force)
+    if not force:
+        # Before anybody is asked anything.
+        need_room(path)
     replies = _replies(market)
     wishes = Wishes(
         symbols=_words(symbols or replies.symbols),
@@ -116,15 +119,6 @@ def init(
     else:
         _print_result(path, parts, tries, commands)
     raise typer.Exit(0 if all(result.is_well for result in tries) else INCOMPLETE)
-
-
-def _need_room(path: Path, *, force: bool) -> None:
-    """Refuse a file that is there before anybody is asked anything."""
-    if path.exists() and not force:
-        raise MarketAssetsError(
-            f"{path} is there already and was left as it is; --force replaces it, and"
-            " --universe FILE names another file"
-        )
 
 
 def _replies(market: list[str] | None) -> Replies:

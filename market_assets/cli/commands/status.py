@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 from rich.markup import escape
 
-from market_assets.cli.completeness import is_healthy, matrix_now, print_matrix
+from market_assets.cli.completeness import matrix_now, print_matrix
 from market_assets.cli.console import ERR, INCOMPLETE, print_json
 from market_assets.cli.jumps import jumps_now, print_jumps
 from market_assets.cli.options import AsJson, ProfileNames, Wide, profiles_of
@@ -17,6 +17,7 @@ from market_assets.cli.streams import print_streams, with_streams
 from market_assets.imports import late_imports
 
 with late_imports():
+    from market_assets.reports.completeness import is_healthy
     from market_assets.reports.doubts import doubts_of
     from market_assets.verdicts.colour import names_of
 

@@ -17,9 +17,9 @@ from market_assets.home import home
 from market_assets.imports import late_imports
 from market_assets.market.clock import present
 from market_assets.market.instants import clock_time, iso_second
+from market_assets.up.options import PAGES_PORT, Options
 
 with late_imports():
-    from market_assets.up.options import Options
     from market_assets.up.supervisor import Supervisor
 
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def up(
-    port: Annotated[int, typer.Option(help="Where the pages listen.")] = 3000,
+    port: Annotated[int, typer.Option(help="Where the pages listen.")] = PAGES_PORT,
     host: Annotated[str, typer.Option(help="The address they listen on.")] = "127.0.0.1",
     allow_host: Annotated[
         list[str] | None,

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from market_assets.doctor.facts import Port
 from market_assets.store.process import command_of, is_alive
+from market_assets.up.options import PAGES_PORT
 from market_assets.up.state import read_state
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from market_assets.config.services import ServeSettings
 
-_PAGES = ("127.0.0.1", 3000)
+_PAGES = ("127.0.0.1", PAGES_PORT)
 _TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
 _LISTENS = "0A"
 

@@ -148,6 +148,11 @@ export function percent(share) {
   return `${rounded.toFixed(share > 0.99 ? 3 : 1)} %`;
 }
 
+const LENGTHS = { m: 60, h: 3600, d: 86400, w: 604800 };
+
+/** How many seconds a bar of a timeframe lasts. */
+export const lengthOf = (timeframe) => Number(timeframe.slice(0, -1)) * LENGTHS[timeframe.at(-1)];
+
 export const symbolPage = (profile, timeframe, symbol, at = "") =>
   `/symbol?${new URLSearchParams({ profile, timeframe, symbol, ...(at ? { at } : {}) })}`;
 

@@ -1,7 +1,7 @@
 // The overview: verdict, jobs, alerts, matrix, heat map, gaps.
 
 import {
-  announce, ask, begin, element, follow, make, number, percent, read, showProblem, symbolPage, table,
+  announce, ask, begin, element, follow, lengthOf, make, number, percent, read, showProblem, symbolPage, table,
   time,
 } from "./base.js";
 
@@ -44,9 +44,6 @@ async function showStatus() {
 }
 
 const sum = (rows, key) => rows.reduce((total, row) => total + row[key], 0);
-
-const UNITS = { m: 1, h: 60, d: 1440, w: 10080 };
-const minutes = (timeframe) => Number(timeframe.slice(0, -1)) * UNITS[timeframe.slice(-1)];
 
 /** The rows of the status by profile, and in each by timeframe. */
 function byProfile(series) {
@@ -108,7 +105,7 @@ function showMatrix(series) {
   const focused = document.activeElement?.dataset?.key;
   const profiles = byProfile(series);
   const timeframes = [...new Set(series.map((row) => row.timeframe))].sort((one, other) =>
-    minutes(one) - minutes(other));
+    lengthOf(one) - lengthOf(other));
   const rows = [...profiles].map(([profile, kept]) => [profile, ...timeframes.map((timeframe) =>
     cellOf(kept.get(timeframe), `${profile} ${timeframe}`))]);
   element("matrix").replaceChildren(rows.length ? table("Completeness by profile and timeframe",

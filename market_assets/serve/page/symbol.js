@@ -1,6 +1,6 @@
 // The page of a symbol: what is chosen, what is asked for while somebody moves and zooms, and gaps.
 
-import { announce, begin, ask, element, follow, make, number, read, showProblem, table, time } from "/page/base.js";
+import { announce, begin, ask, element, follow, lengthOf, make, number, read, showProblem, table, time } from "/page/base.js";
 import { Canvas } from "/page/chart.js";
 import { Story } from "/page/story.js";
 import { MARKS, STATES, bars, iso, price, seconds } from "/page/words.js";
@@ -99,7 +99,7 @@ function start(at) {
   gap = null;
   const profile = profiles.find(({ profile: name }) => name === chosen.profile);
   const symbol = profile.symbols.find(({ symbol: name }) => name === chosen.symbol);
-  const length = { m: 60, h: 3600, d: 86400, w: 604800 }[chosen.timeframe.at(-1)] * parseInt(chosen.timeframe, 10);
+  const length = lengthOf(chosen.timeframe);
   const newest = seconds(symbol.last_ts ?? symbol.start) + length;
   const span = FIRST_SIGHT * length;
   const middle = at && Number.isFinite(seconds(at)) ? seconds(at) + length / 2 : newest - span / 2 + 4 * length;

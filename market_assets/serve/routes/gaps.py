@@ -10,10 +10,9 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 from pydantic import Field
 
-from market_assets.expected.scope import scope_of
 from market_assets.market.timeframes import Timeframe
 from market_assets.reports.gaps import bare_profiles, listed_gaps
-from market_assets.reports.story import story_of
+from market_assets.reports.story import stories_of
 from market_assets.serve.desk import AtDesk
 from market_assets.serve.models import EVERYWHERE, Gaps, Stories, problems
 from market_assets.serve.parameters import (
@@ -89,11 +88,6 @@ async def explain(
 def _stories(desk: Desk, wanted: BarWanted, view: Snapshot) -> dict[str, Any]:
     (profile,) = profiles_named(desk.universe, [wanted.profile])
     (symbol,) = symbols_named([profile], [wanted.symbol], "symbol")
-    timeframes = [wanted.timeframe] if wanted.timeframe else profile.timeframes.fetch
-    now = desk.clock()
-    stories = [
-        asdict(story_of(view, scope_of(profile, timeframe, now), symbol, wanted.ts))
-        for timeframe in timeframes
-        if timeframe in profile.timeframes.fetch
-    ]
-    return {"stories": stories}
+    timeframes = [wanted.timeframe] if wanted.timeframe else ()
+    stories = stories_of(view, profile, symbol, wanted.ts, desk.clock(), timeframes=timeframes)
+    return {"stories": [asdict(story) for story in stories]}

@@ -9,7 +9,7 @@ import polars as pl
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
-from market_assets.market.timeframes import Timeframe
+from market_assets.reports.completeness import base_rows, is_healthy
 from market_assets.reports.gaps import bare_profiles
 from market_assets.serve.desk import AtDesk
 from market_assets.serve.models import EVERYWHERE, Status, Symbols, problems
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 router = APIRouter(tags=["status"], responses=problems(404, *EVERYWHERE))
 
-_WELL = ("HEALTHY", "PENDING")
 _COUNTS = ("expected", "stored", "explained", "missing")
 
 
@@ -62,13 +61,9 @@ def _matrix(desk: Desk, profiles: Sequence[Profile], view: Snapshot) -> dict[str
             "series": [],
         }
     rows = matrix.filter(pl.col("profile").is_in(names))
-    lengths = {name: Timeframe(name).duration for name in rows["timeframe"].unique()}
-    length = pl.col("timeframe").replace_strict(lengths, return_dtype=pl.Duration)
-    shortest = rows.filter(length == length.min().over("profile", "symbol"))
-    is_well = bool(rows["health"].is_in(list(_WELL)).all())
     return {
-        "complete": is_well and not bare and not rows.is_empty(),
-        **shortest.select(pl.col(_COUNTS).sum().cast(pl.Int64)).row(0, named=True),
+        "complete": is_healthy(rows) and not bare,
+        **base_rows(rows).select(pl.col(_COUNTS).sum().cast(pl.Int64)).row(0, named=True),
         "never_filled": bare,
         "series": rows.to_dicts(),
     }
